@@ -1,0 +1,69 @@
+# Every target builds .venv by itself and reuses it while nothing changed.
+.DEFAULT_GOAL := help
+.SHELLFLAGS := -euc
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+ARGS ?=
+PYTHON ?= $(firstword $(foreach p,python3.13 python3 python,$(if $(shell $(p) -c $(is_313) 2>/dev/null),$(p))))
+is_313 := 'import sys; sys.version_info[:2] == (3, 13) and print(1)'
+BIN := .venv/bin
+PACKAGES := .venv/.packages
+VENV := .venv/.installed
+READY := .local/ready.json
+
+.PHONY: help run send look test chaos check lock fmt clean
+
+help: ## Print these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV) ## Start everything on this machine, publish the samples, show each event's way (ARGS="--help")
+	@$(BIN)/python -m local --ready-file $(READY) $(ARGS)
+
+send: $(VENV) ## Send one more event to the running stack (EVENT=file.json)
+	@$(if $(EVENT),,echo 'say which event: make send EVENT=local/samples/01-new-customer.json' >&2; exit 2;) \
+	$(BIN)/python -m local.send --ready-file $(READY) $(EVENT) $(ARGS)
+
+look: $(VENV) ## Show what lies in a queue of the running stack, or in the ledger (AT=agreement-rejections, AT=ledger)
+	@$(if $(AT),,echo 'say where: make look AT=agreement-rejections' >&2; exit 2;) \
+	$(BIN)/python -m local.look --ready-file $(READY) '$(AT)'
+
+test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 5 minutes
+	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run make fmt' >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+	@$(BIN)/pytest --cov --cov-report=term-missing $(ARGS)
+
+chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
+	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
+
+check: test chaos ## Every suite there is
+
+fmt: $(VENV) ## Format the code and fix what ruff can fix
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+lock: $(VENV) ## Renew requirements.txt and requirements-dev.txt from pyproject.toml (ARGS=--upgrade)
+	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --output-file requirements.txt
+	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --extra dev --constraints requirements.txt \
+		--output-file requirements-dev.txt
+
+lock_flags := --quiet --universal --python-version 3.13 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-package agreements --custom-compile-command 'make lock'
+
+clean: ## Remove what the targets made
+	rm -rf .venv .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build
+
+$(PACKAGES): requirements-dev.txt
+	@$(if $(PYTHON),,echo 'Python 3.13 is missing: install it, or name it: make PYTHON=/path/to/python3.13' >&2; exit 1;) \
+	echo 'building .venv (once; about half a minute)' >&2; \
+	$(PYTHON) -m venv --clear .venv; \
+	$(BIN)/python -m pip install $(pip_flags) --require-hashes -r requirements-dev.txt; \
+	touch $(PACKAGES)
+
+$(VENV): $(PACKAGES) pyproject.toml
+	@$(BIN)/python -m pip install $(pip_flags) --no-deps --no-build-isolation --editable .; \
+	touch $(VENV)
+
+pip_flags := -qq --disable-pip-version-check

@@ -1,0 +1,1 @@
+"""Confirms customers' acceptance of the Microsoft Customer Agreement through Partner Center."""

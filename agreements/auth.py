@@ -1,0 +1,101 @@
+"""The partner's token: App+User, by the Secure Application Model.
+
+A refresh token, given once by a person who signed in with MFA, is exchanged for short-lived access tokens by
+this app as a confidential client. MSAL does what OAuth asks for.
+"""
+
+import threading
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol, cast
+
+import msal
+import requests
+from pydantic import SecretStr
+
+from agreements.deadline import Deadline
+from agreements.errors import TokenError
+
+SCOPE = "https://api.partnercenter.microsoft.com/user_impersonation"
+# Renewed that long before it ends, so that no call starts with a token that dies on the way.
+_MARGIN_SECONDS = 300.0
+
+
+class Exchange(Protocol):
+    """Trades the refresh token for an access token."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the token endpoint's answer: ``access_token`` and ``expires_in``, or ``error``.
+
+        Raises:
+            TokenError: the endpoint could not be asked.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshTokenExchange:
+    """The exchange by MSAL, as a confidential client with a secret; ``timeout`` in seconds."""
+
+    authority: str
+    tenant_id: str
+    client_id: str
+    client_secret: SecretStr
+    refresh_token: SecretStr
+    timeout: float
+
+    def __call__(self) -> dict[str, Any]:
+        """Exchange the refresh token; the application is made anew, since making it asks the authority."""
+        try:
+            application = msal.ConfidentialClientApplication(
+                self.client_id,
+                client_credential=self.client_secret.get_secret_value(),
+                authority=f"{self.authority}/{self.tenant_id}",
+                # The authority is ours to name; asking a public one about it would fail for all others.
+                instance_discovery=False,
+                timeout=self.timeout,
+            )
+            answer = application.acquire_token_by_refresh_token(
+                self.refresh_token.get_secret_value(), scopes=[SCOPE]
+            )
+        except (requests.RequestException, ValueError) as error:
+            # MSAL raises ValueError for an authority whose answer it cannot use.
+            raise TokenError(f"the token endpoint gave no answer: {type(error).__name__}") from None
+        return cast("dict[str, Any]", answer)
+
+
+class Tokens:
+    """Access tokens, kept in memory until shortly before they end; safe to share among threads."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._until = 0.0
+
+    def token(self, deadline: Deadline, *, refused: str | None = None) -> str:
+        """Return an access token that is not the one which the service refused.
+
+        Raises:
+            TokenError: there is none to be had.
+        """
+        if not self._lock.acquire(timeout=deadline.left()):
+            raise TokenError("no time was left to wait for another thread's exchange")
+        try:
+            if self._token is None or self._token == refused or self._until <= monotonic():
+                self._renew()
+            return cast("str", self._token)
+        finally:
+            self._lock.release()
+
+    def _renew(self) -> None:
+        self._token = None
+        answer = self._exchange()
+        if not isinstance(answer.get("access_token"), str):
+            raise TokenError("the token endpoint refused", code=_code(answer))
+        self._token = answer["access_token"]
+        self._until = monotonic() + float(answer.get("expires_in", 0)) - _MARGIN_SECONDS
+
+
+def _code(answer: dict[str, Any]) -> str:
+    numbers = answer.get("error_codes") or []
+    return f"AADSTS{numbers[0]}" if numbers else str(answer.get("error"))

@@ -1,0 +1,18 @@
+"""The commands, one file per group; no logic.
+
+Data goes to standard output, talk to standard error; ``--json`` prints one object per line.
+Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do, 4 partly done, 5 refused by a guard.
+"""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from agreements.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name not in {"typer", "rich"}:
+            raise
+        sys.exit("the command line needs its extra: pip install 'agreements[cli]'")
+    app()

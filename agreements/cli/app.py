@@ -1,0 +1,21 @@
+"""Puts the command groups together."""
+
+from typer import Typer
+
+from agreements.cli import contract
+
+app = Typer(
+    help="Confirm customers' acceptance of the Microsoft Customer Agreement: tools around the function app.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep commands named, even while there is only one."""
+
+
+app.command("validate")(contract.validate)

@@ -1,0 +1,214 @@
+"""What can go wrong, named by who must act.
+
+    AgreementsError
+    ├── SettingsError         whoever deploys: settings are missing or wrong
+    ├── EventError            the publisher: the event cannot be confirmed as it is
+    ├── TokenError            whoever runs the app: no token for Partner Center
+    └── PartnerCenterError    the call did not end in an agreement
+        ├── GateClosedError   we did not ask: the service wants to be left alone
+        ├── AnswerError       it answered, and the answer was no
+        └── NoAnswerError     it gave no answer that can be used
+
+No message and no attribute holds a value of an event: names, addresses and bodies stay out of logs.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Self
+
+
+@unique
+class Actor(StrEnum):
+    """Who must act before an event can end."""
+
+    NOBODY = "nobody"
+    PUBLISHER = "publisher"
+    CRM_OWNER = "CRM owner"
+    OPERATIONS = "operations"
+    APP_OWNER = "whoever runs the app"
+
+
+@unique
+class Reason(StrEnum):
+    """Why an event was not confirmed at once: a closed list; each has who acts and a sentence of advice."""
+
+    actor: Actor
+    advice: str
+
+    def __new__(cls, value: str, actor: Actor, advice: str) -> Self:
+        """Make a member that is its value and carries its advice."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.actor = actor
+        member.advice = advice
+        return member
+
+    NOT_JSON = "NotJson", Actor.PUBLISHER, "Send the event as one JSON object in UTF-8."
+    NOT_AN_OBJECT = "NotAnObject", Actor.PUBLISHER, "Send exactly one event, as a JSON object."
+    FIELD_MISSING = "FieldMissing", Actor.PUBLISHER, "Add the field that is named and send the event again."
+    FIELD_INVALID = (
+        "FieldInvalid",
+        Actor.PUBLISHER,
+        "Correct the field that is named and send the event again.",
+    )
+    DATE_IN_FUTURE = (
+        "DateInFuture",
+        Actor.PUBLISHER,
+        "Correct dateAgreed: a customer cannot have agreed later than now.",
+    )
+    SUPERSEDED = (
+        "Superseded",
+        Actor.OPERATIONS,
+        "Nothing to confirm: a later acceptance of this customer is on record already.",
+    )
+    REFUSED = (
+        "Refused",
+        Actor.OPERATIONS,
+        "Look up the error code, mend the event's data and replay it.",
+    )
+    NO_RELATIONSHIP = (
+        "NoRelationship",
+        Actor.OPERATIONS,
+        "Establish the reseller relationship with the customer in Partner Center, then replay.",
+    )
+    CUSTOMER_UNKNOWN = (
+        "CustomerUnknown",
+        Actor.OPERATIONS,
+        "Check customerTenantId against the customer's Microsoft ID in Partner Center.",
+    )
+    CUSTOMER_UNDER_REVIEW = (
+        "CustomerUnderReview",
+        Actor.OPERATIONS,
+        "Wait until Microsoft has vetted the customer's account, then replay.",
+    )
+    RETRIES_EXHAUSTED = (
+        "RetriesExhausted",
+        Actor.OPERATIONS,
+        "Find out from the last error why it never went through, mend that, then replay.",
+    )
+
+    ALREADY_RECORDED = (
+        "AlreadyRecorded",
+        Actor.NOBODY,
+        "No action is needed: the same acceptance is on record.",
+    )
+    OTHER_RECORDED = (
+        "OtherRecorded",
+        Actor.CRM_OWNER,
+        "This contact's acceptance is on record with other data: compare the two and correct the CRM.",
+    )
+    RECORD_UNKNOWN = (
+        "RecordUnknown",
+        Actor.CRM_OWNER,
+        "An acceptance is on record, but it could not be read: compare it in Partner Center.",
+    )
+
+    NOT_YET_VALID = (
+        "NotYetValid",
+        Actor.NOBODY,
+        "Wait: dateAgreed lies just ahead of the service's clock and is sent when it has come.",
+    )
+    THROTTLED = "Throttled", Actor.NOBODY, "Wait: Partner Center asked for fewer calls."
+    UNAVAILABLE = "Unavailable", Actor.NOBODY, "Wait: Partner Center is failing for the moment."
+    NO_DEFINITE_ANSWER = (
+        "NoDefiniteAnswer",
+        Actor.NOBODY,
+        "Wait: the call may have been recorded; the record is read before it is tried again.",
+    )
+    TOKEN_UNAVAILABLE = (
+        "TokenUnavailable",
+        Actor.APP_OWNER,
+        "Mend the app's sign-in (client credential, refresh token, consent); events wait meanwhile.",
+    )
+    ACCESS_REFUSED = (
+        "AccessRefused",
+        Actor.APP_OWNER,
+        "Partner Center refuses the app itself: check its token, MFA, consent, role and address.",
+    )
+
+
+class AgreementsError(Exception):
+    """The root of all errors of this package."""
+
+
+class SettingsError(AgreementsError):
+    """Settings are missing or wrong; ``problems`` has a line for each, with its name, never its value."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("settings are missing or wrong:\n  " + "\n  ".join(problems))
+        self.problems = problems
+
+
+class EventError(AgreementsError):
+    """The event cannot be confirmed as it is; ``field`` is the path of the field at fault, if one is."""
+
+    def __init__(self, reason: Reason, field: str | None = None, expected: str | None = None) -> None:
+        super().__init__(" ".join(part for part in (reason, field, expected) if part))
+        self.reason = reason
+        self.field = field
+
+
+class TokenError(AgreementsError):
+    """No token for Partner Center; ``code`` is the token endpoint's own, if it gave one."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PartnerCenterError(AgreementsError):
+    """A call to Partner Center did not end in an agreement.
+
+    ``write`` tells whether it was the one that records an agreement, and ``maybe_recorded`` whether that may
+    have happened all the same.
+    """
+
+    def __init__(self, message: str, *, write: bool, maybe_recorded: bool = False) -> None:
+        super().__init__(message)
+        self.write = write
+        self.maybe_recorded = maybe_recorded
+
+
+class GateClosedError(PartnerCenterError):
+    """The service asked to be left alone for longer than this delivery may wait: ``retry_after`` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"the gate to Partner Center is closed for {retry_after:.0f} s", write=False)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the service said besides its body: all that its support asks for.
+
+    ``code`` is kept as text, since the service writes it as a number or as text. Codes are not unique: read
+    one together with ``status`` and ``error_name``. ``retry_after`` is in seconds.
+    """
+
+    status: int
+    code: str | None = None
+    error_name: str | None = None
+    retryable: bool | None = None
+    retry_after: float | None = None
+    request_id: str | None = None
+    correlation_id: str | None = None
+    cv: str | None = None
+
+
+class AnswerError(PartnerCenterError):
+    """The service answered, and the answer was no."""
+
+    def __init__(self, answer: Answer, *, write: bool) -> None:
+        # A failure or a time-out of the service's own says nothing about what it had done by then, and a 2xx
+        # that is not one of the documented ones says that it did something.
+        indefinite = answer.status < 300 or answer.status >= 500 or answer.status == 408
+        super().__init__(
+            f"Partner Center answered {answer.status}, code {answer.code}",
+            write=write,
+            maybe_recorded=write and indefinite,
+        )
+        self.answer = answer
+
+
+class NoAnswerError(PartnerCenterError):
+    """No connection, no answer in time, or one that cannot be used."""

@@ -1,0 +1,205 @@
+"""The acceptance event: the contract with publishers."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum, unique
+from typing import Annotated, Literal, NoReturn
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from agreements import envelopes
+from agreements.errors import EventError, Reason
+
+_INSTANT = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<zone>Z|[+-]\d{2}(:\d{2})?)?)?",
+    re.ASCII,
+)
+# The service answers to the second.
+_TOLERANCE = timedelta(seconds=1)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class DateAgreed:
+    """When the customer agreed.
+
+    Attributes:
+        instant: in UTC, to the microsecond.
+        exact: whether the publisher gave a time and a zone; without, "today" may still be tomorrow in UTC.
+    """
+
+    instant: datetime
+    exact: bool
+
+
+def _date_agreed(value: object) -> DateAgreed:
+    # Strict, and before pydantic sees it: pydantic would take 1528934400 and "1528934400" for instants.
+    match = _INSTANT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError
+    try:
+        given = datetime.fromisoformat(match[0])
+        instant = given.replace(tzinfo=given.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        raise ValueError from None
+    return DateAgreed(instant, exact=match["zone"] is not None)
+
+
+def _text(value: str) -> str:
+    if not value.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        raise ValueError
+    return value
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value.strip()):
+        raise ValueError
+    return value
+
+
+def _absent_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Email = Annotated[Text, AfterValidator(_email)]
+
+
+class _Contract(BaseModel):
+    """Field names match in any case, unknown ones are ignored, and ``null`` is as good as absent."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+        str_strip_whitespace=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _match_names(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
+        names = {str(field.alias).lower(): str(field.alias) for field in cls.model_fields.values()}
+        matched = {names.get(name.lower(), name): value for name, value in given.items() if value is not None}
+        exact = {name: given[name] for name in names.values() if given.get(name) is not None}
+        return matched | exact
+
+
+class Contact(_Contract):
+    """The person who accepted for the customer; every value is kept as written."""
+
+    first_name: Text = Field(description="text that is not blank")
+    last_name: Text = Field(description="text that is not blank")
+    email: Email = Field(description="an e-mail address")
+    phone_number: Annotated[Text | None, BeforeValidator(_absent_if_blank)] = Field(None, description="text")
+
+
+class AcceptanceEvent(_Contract):
+    """A customer's acceptance of the Microsoft Customer Agreement, as a CRM system publishes it."""
+
+    customer_tenant_id: UUID = Field(description="a GUID: the customer's Microsoft ID")
+    date_agreed: Annotated[DateAgreed, BeforeValidator(_date_agreed)] = Field(
+        description="an ISO 8601 date (2018-06-14) or date and time (2018-06-14T09:30:00Z)"
+    )
+    primary_contact: Contact = Field(description="an object")
+    type: Literal["MicrosoftCustomerAgreement"] = Field(
+        "MicrosoftCustomerAgreement", description="MicrosoftCustomerAgreement"
+    )
+    template_id: UUID | None = Field(None, description="a GUID: the template's id")
+
+
+def parse(body: bytes) -> AcceptanceEvent:
+    """Return the event that a message's body holds.
+
+    Raises:
+        EventError: the body is no event; it names the field, never the value.
+    """
+    given = envelopes.unwrap(body)
+    try:
+        return AcceptanceEvent.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        _refuse(first["type"], tuple(str(part) for part in first["loc"]))
+
+
+def _refuse(kind: str, path: tuple[str, ...]) -> NoReturn:
+    model = AcceptanceEvent if len(path) == 1 else Contact
+    expected = next(field.description for field in model.model_fields.values() if field.alias == path[-1])
+    reason = Reason.FIELD_MISSING if kind == "missing" else Reason.FIELD_INVALID
+    # From None: pydantic's own message may quote a piece of the value.
+    raise EventError(reason, ".".join(path), f"must be {expected}") from None
+
+
+class RecordedContact(_Contract):
+    """The contact of a recorded agreement, as leniently as the service may give it."""
+
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    phone_number: str = ""
+
+
+class Agreement(_Contract):
+    """An agreement on record; the service gives its date without a zone, in UTC."""
+
+    type: str
+    date_agreed: Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
+    primary_contact: RecordedContact
+    template_id: str = ""
+
+
+@unique
+class Standing(StrEnum):
+    """How an event stands against the customer's agreements on record."""
+
+    SAME = "same"
+    LATER = "later"
+    OTHER = "other"
+    NOTHING = "nothing"
+
+
+def standing(event: AcceptanceEvent, recorded: Iterable[Agreement]) -> Standing:
+    """Compare an event with the agreements on record of its type.
+
+    ``SAME`` is an agreement with an equal contact and a date within one second; ``LATER`` one of somebody
+    else that was agreed after the event, which must not be replaced by it. An equal contact under another
+    date is ``OTHER``, later or not: the service refuses it as a duplicate, so it cannot replace anything.
+    """
+    rivals = [agreement for agreement in recorded if agreement.type == event.type]
+    after = [rival.date_agreed - event.date_agreed.instant for rival in rivals]
+    equal = [same_contact(event, rival) for rival in rivals]
+    if any(same and abs(late) <= _TOLERANCE for same, late in zip(equal, after, strict=True)):
+        return Standing.SAME
+    if not any(equal) and any(late > _TOLERANCE for late in after):
+        return Standing.LATER
+    return Standing.OTHER if rivals else Standing.NOTHING
+
+
+def same_contact(event: AcceptanceEvent, agreement: Agreement) -> bool:
+    """Tell whether the two name the same person, spaces around, case and Unicode composition aside."""
+    return _comparable(event.primary_contact) == _comparable(agreement.primary_contact)
+
+
+def _comparable(contact: Contact | RecordedContact) -> tuple[str, ...]:
+    values = (contact.first_name, contact.last_name, contact.email, contact.phone_number or "")
+    return tuple(unicodedata.normalize("NFC", _caseless(value.strip())) for value in values)
+
+
+def _caseless(text: str) -> str:
+    # Folded in decomposed form: a composed letter may have no capital of its own (Unicode 3.13, D145).
+    return unicodedata.normalize("NFD", text).casefold()

@@ -1,0 +1,135 @@
+"""One delivery from start to finish."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+from agreements import events, outcomes, telemetry
+from agreements.deadline import Deadline
+from agreements.deliveries import Delivery
+from agreements.errors import AgreementsError, AnswerError, EventError
+from agreements.events import AcceptanceEvent, Agreement, Standing
+from agreements.outcomes import Attempt, Confirmed, Outcome, Policy, Rejected, Retry
+
+
+class Confirmations(Protocol):
+    """Where an acceptance is recorded."""
+
+    def confirm(
+        self, event: AcceptanceEvent, *, request_id: UUID, correlation_id: UUID, deadline: Deadline
+    ) -> Agreement:
+        """Record the acceptance; raise one of our errors when it is not known to be recorded."""
+
+
+class Records(Protocol):
+    """Where recorded agreements are read."""
+
+    def agreements(
+        self, event: AcceptanceEvent, *, correlation_id: UUID, deadline: Deadline
+    ) -> list[Agreement]:
+        """Return the customer's agreements of the event's type; raise one of our errors when unreadable."""
+
+
+class Outbox(Protocol):
+    """Where outcomes are sent."""
+
+    def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
+        """Send the copy that the outcome asks for; when this returns, it has arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """Handles a delivery: returning means that the message may be completed.
+
+    Attributes:
+        seconds: the deadline for one delivery.
+        now: the wall clock, aware.
+        random: numbers in [0, 1), for the jitter.
+    """
+
+    confirmations: Confirmations
+    records: Records
+    outbox: Outbox
+    policy: Policy
+    seconds: float
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+
+    def __call__(self, delivery: Delivery) -> None:
+        """Confirm the event, or send it where it goes next, and write one log line about it."""
+        started = monotonic()
+        deadline = Deadline.after(self.seconds)
+        attempt = self._attempt(delivery, deadline)
+        asked = monotonic()
+        outcome = outcomes.decide(delivery, attempt, self.policy, self.now(), self.random())
+        self.outbox.send(delivery, attempt, outcome, deadline)
+        self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
+
+    def _attempt(self, delivery: Delivery, deadline: Deadline) -> Attempt:
+        try:
+            event = events.parse(delivery.body)
+        except EventError as error:
+            return Attempt(answer=error)
+        return self._ask(event, delivery, deadline)
+
+    def _ask(self, event: AcceptanceEvent, delivery: Delivery, deadline: Deadline) -> Attempt:
+        standing: Standing | None = None
+        answer: Agreement | AgreementsError | None = None
+        try:
+            if delivery.may_be_recorded:
+                standing = self._standing(event, delivery, deadline)
+            if standing not in (Standing.SAME, Standing.LATER) and event.date_agreed.instant <= self.now():
+                answer = self.confirmations.confirm(
+                    event,
+                    request_id=delivery.request_id,
+                    correlation_id=delivery.correlation_id,
+                    deadline=deadline,
+                )
+        except AgreementsError as error:
+            answer = error
+        if isinstance(answer, AnswerError) and outcomes.already_exists(answer):
+            # Best effort: that it exists is known without this.
+            with suppress(AgreementsError):
+                standing = self._standing(event, delivery, deadline)
+        return Attempt(event=event, answer=answer, standing=standing)
+
+    def _standing(self, event: AcceptanceEvent, delivery: Delivery, deadline: Deadline) -> Standing:
+        recorded = self.records.agreements(event, correlation_id=delivery.correlation_id, deadline=deadline)
+        return events.standing(event, recorded)
+
+    def _log(
+        self, delivery: Delivery, attempt: Attempt, outcome: Outcome, asking: float, total: float
+    ) -> None:
+        answer = attempt.answer.answer if isinstance(attempt.answer, AnswerError) else None
+        waited = (self.now() - delivery.first_enqueued_time).total_seconds()
+        telemetry.log_delivery(
+            {
+                "outcome": type(outcome).__name__,
+                "reason": None if isinstance(outcome, Confirmed) else outcome.reason,
+                "detail": outcome.detail if isinstance(outcome, Rejected) else None,
+                "recovered": True if isinstance(outcome, Confirmed) and outcome.recovered else None,
+                "retryKind": outcome.kind if isinstance(outcome, Retry) else None,
+                "retryAt": outcome.at.isoformat(timespec="milliseconds")
+                if isinstance(outcome, Retry)
+                else None,
+                "httpStatus": answer.status if answer else None,
+                "errorCode": answer.code if answer else None,
+                "errorName": answer.error_name if answer else None,
+                "origin": delivery.origin,
+                "correlationId": str(delivery.correlation_id),
+                "requestId": str(delivery.request_id) if attempt.event else None,
+                "microsoftCv": answer.cv if answer else None,
+                "attempt": delivery.attempt,
+                "deliveryCount": delivery.delivery_count,
+                "replay": delivery.replay,
+                "apiMilliseconds": round(asking * 1000),
+                "totalMilliseconds": round(total * 1000),
+                "secondsSinceEnqueued": round(waited, 3),
+            },
+            level=logging.INFO if isinstance(outcome, Confirmed) else logging.WARNING,
+        )

@@ -1,0 +1,268 @@
+"""The policy: what becomes of a delivery, decided from values alone.
+
+``decide`` follows a numbered table; the first row that matches wins:
+
+ 1. an unreadable or invalid event is rejected by its reason;
+ 2. an agreement with the contact that was sent, or found on record when it was read back, is confirmed;
+ 3. 600061: the acceptance is on record already, a duplicate;
+ 4. a date just ahead of the clock waits until it has come;
+ 5. a date further ahead is rejected;
+ 6. 429 or a closed gate waits, not less than the service asked for;
+ 7. a refusal of the app itself waits the slow way: not the event's fault;
+ 8. a refusal of the customer waits while the customer is new, then is rejected by its reason;
+10. a refusal of the data is rejected;
+11. a failure that passes is tried again;
+12. and so is everything else;
+13. what has waited beyond the limit of its kind is rejected.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from agreements.deliveries import Delivery, RetryKind
+from agreements.errors import (
+    AgreementsError,
+    AnswerError,
+    EventError,
+    GateClosedError,
+    PartnerCenterError,
+    Reason,
+    TokenError,
+)
+from agreements.events import AcceptanceEvent, Agreement, Standing
+
+ALREADY_EXISTS = "600061"
+DATE_AHEAD = "600002"
+
+_CUSTOMER_REFUSALS = {
+    (403, "20002"): Reason.NO_RELATIONSHIP,
+    (404, "1000"): Reason.CUSTOMER_UNKNOWN,
+    (404, "60002"): Reason.CUSTOMER_UNKNOWN,
+    (404, "60003"): Reason.CUSTOMER_UNKNOWN,
+    (403, "800073"): Reason.CUSTOMER_UNDER_REVIEW,
+    (403, "800074"): Reason.CUSTOMER_UNDER_REVIEW,
+    (403, "800075"): Reason.CUSTOMER_UNDER_REVIEW,
+    (403, "900416"): Reason.CUSTOMER_UNDER_REVIEW,
+}
+_APP_REFUSALS = {401, 403, 404, 405, 407, 410, 415, 501}
+_PASSING = {408, 409, 423, 425}
+
+_CLOCK_SKEW = timedelta(minutes=5)
+# An event without a time or a zone means the customer's day, and it is tomorrow somewhere: UTC+14.
+_DAY_AHEAD = timedelta(hours=14)
+_LONGEST_RETRY_AFTER = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Full jitter over ``base * 2**n`` seconds up to ``cap``; given up after ``limit``."""
+
+    base: float
+    cap: float
+    limit: timedelta
+
+    def seconds(self, attempt: int, random: float) -> float:
+        """Return the wait after an attempt (1, 2, …), for a random number in [0, 1)."""
+        return random * min(self.cap, self.base * 2.0 ** min(attempt - 1, 64))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The numbers of the policy."""
+
+    transient: Backoff
+    throttled: Backoff
+    service: Backoff
+    new_customer_grace: timedelta
+
+    def backoff(self, kind: RetryKind) -> Backoff:
+        """Return the back-off of a kind."""
+        return {
+            RetryKind.TRANSIENT: self.transient,
+            RetryKind.THROTTLED: self.throttled,
+            RetryKind.SERVICE: self.service,
+        }[kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What was tried for a delivery and what came of it.
+
+    Attributes:
+        event: ``None`` when the body could not be read.
+        answer: an agreement, our error, or ``None`` when there was no need to ask.
+        standing: how the event stands against what is on record; ``None`` when that was not read.
+    """
+
+    event: AcceptanceEvent | None = None
+    answer: Agreement | AgreementsError | None = None
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The acceptance is on record; ``recovered`` when an earlier attempt of ours had done it."""
+
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """The acceptance was on record before us; ``reason`` tells how the record compares."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """The event comes back at ``at``.
+
+    Attributes:
+        since: when waiting for this kind of reason began.
+        attempt: the number of the attempt to come.
+        maybe_recorded: carried on, so that the record is read before anything is written again.
+        unanswered: the MS-RequestId to use again, while it got no definite answer.
+    """
+
+    kind: RetryKind
+    reason: Reason
+    at: datetime
+    since: datetime
+    attempt: int
+    maybe_recorded: bool
+    unanswered: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A person must look; ``detail`` names a field or says what was met last, never a value."""
+
+    reason: Reason
+    detail: str
+
+
+type Outcome = Confirmed | Duplicate | Retry | Rejected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wait:
+    """A reason to try again, before clocks and back-off have their say."""
+
+    kind: RetryKind
+    reason: Reason
+    not_before: datetime | None = None
+    retry_after: float = 0.0
+    counts: bool = True
+
+
+def decide(delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, random: float) -> Outcome:
+    """Return what becomes of a delivery; pure: ``now`` is aware, ``random`` in [0, 1)."""
+    verdict = _verdict(delivery, attempt, policy, now)
+    if not isinstance(verdict, _Wait):
+        return verdict
+    since = _since(delivery, verdict.kind, now)
+    backoff = policy.backoff(verdict.kind)
+    if now - since >= backoff.limit:
+        return Rejected(reason=Reason.RETRIES_EXHAUSTED, detail=f"last: {verdict.reason}")
+    maybe_recorded, unanswered = _memory(delivery, attempt.answer)
+    floor = now + timedelta(seconds=min(verdict.retry_after, _LONGEST_RETRY_AFTER))
+    at = floor + timedelta(seconds=backoff.seconds(delivery.attempt, random))
+    return Retry(
+        kind=verdict.kind,
+        reason=verdict.reason,
+        at=max(at, verdict.not_before or at),
+        since=since,
+        attempt=delivery.attempt + verdict.counts,
+        maybe_recorded=maybe_recorded,
+        unanswered=unanswered,
+    )
+
+
+def _verdict(
+    delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime
+) -> Confirmed | Duplicate | Rejected | _Wait:
+    answer, event = attempt.answer, attempt.event
+    if isinstance(answer, EventError):
+        return Rejected(reason=answer.reason, detail=str(answer))
+    if isinstance(answer, Agreement):
+        return Confirmed()
+    if delivery.may_be_recorded and attempt.standing is Standing.SAME:
+        return Confirmed(recovered=True)
+    if delivery.may_be_recorded and attempt.standing is Standing.LATER:
+        return Rejected(reason=Reason.SUPERSEDED, detail="a later acceptance is on record")
+    if isinstance(answer, AnswerError) and already_exists(answer):
+        return Duplicate(reason=_compared(attempt.standing))
+    if event is not None and (ahead := _ahead(event, answer, now)) is not None:
+        return ahead
+    return _refusal(delivery, answer, policy, now)
+
+
+def already_exists(error: AnswerError) -> bool:
+    """Tell whether the service says that the acceptance is on record: 4xx with 600061."""
+    return 400 <= error.answer.status < 500 and error.answer.code == ALREADY_EXISTS
+
+
+def _compared(standing: Standing | None) -> Reason:
+    if standing is Standing.SAME:
+        return Reason.ALREADY_RECORDED
+    # An empty list beside "it exists" tells as little as no list.
+    return Reason.RECORD_UNKNOWN if standing in (None, Standing.NOTHING) else Reason.OTHER_RECORDED
+
+
+def _ahead(event: AcceptanceEvent, answer: AgreementsError | None, now: datetime) -> Rejected | _Wait | None:
+    agreed = event.date_agreed
+    told = isinstance(answer, AnswerError) and answer.answer.code == DATE_AHEAD
+    if agreed.instant > now + (_CLOCK_SKEW if agreed.exact else _DAY_AHEAD):
+        return Rejected(reason=Reason.DATE_IN_FUTURE, detail="dateAgreed is in the future")
+    if agreed.instant > now or told or answer is None:
+        return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.NOT_YET_VALID, not_before=agreed.instant)
+    return None
+
+
+def _refusal(
+    delivery: Delivery, answer: AgreementsError | None, policy: Policy, now: datetime
+) -> Rejected | _Wait:
+    if isinstance(answer, AnswerError):
+        return _answered(delivery, answer, policy, now)
+    if isinstance(answer, GateClosedError):
+        return _Wait(
+            kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=answer.retry_after, counts=False
+        )
+    if isinstance(answer, TokenError):
+        return _Wait(kind=RetryKind.SERVICE, reason=Reason.TOKEN_UNAVAILABLE)
+    if isinstance(answer, PartnerCenterError) and answer.maybe_recorded:
+        return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.NO_DEFINITE_ANSWER)
+    return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.UNAVAILABLE)
+
+
+def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datetime) -> Rejected | _Wait:
+    answer = error.answer
+    wait = answer.retry_after or 0.0
+    if answer.status == 429:
+        return _Wait(kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=wait)
+    refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code or ""))
+    if refused is not None:
+        if now - delivery.first_enqueued_time < policy.new_customer_grace:
+            return _Wait(kind=RetryKind.TRANSIENT, reason=refused, retry_after=wait)
+        return Rejected(reason=refused, detail=str(error))
+    if answer.status in _APP_REFUSALS or 300 <= answer.status < 400:
+        return _Wait(kind=RetryKind.SERVICE, reason=Reason.ACCESS_REFUSED, retry_after=wait)
+    if answer.status in (400, 422) and answer.code is not None:
+        return Rejected(reason=Reason.REFUSED, detail=str(error))
+    passing = answer.status in _PASSING or answer.status >= 500 or answer.retryable
+    reason = Reason.UNAVAILABLE if passing else Reason.NO_DEFINITE_ANSWER
+    return _Wait(kind=RetryKind.TRANSIENT, reason=reason, retry_after=wait)
+
+
+def _since(delivery: Delivery, kind: RetryKind, now: datetime) -> datetime:
+    return delivery.retrying_since or now if delivery.retry_kind is kind else now
+
+
+def _memory(delivery: Delivery, answer: Agreement | AgreementsError | None) -> tuple[bool, UUID | None]:
+    """Return what the next attempt must know: may it be recorded, and under which unanswered request id."""
+    written = isinstance(answer, PartnerCenterError) and answer.maybe_recorded
+    maybe = delivery.may_be_recorded or written
+    # A definite no frees the id: the API expects a new one after any answer.
+    answered = isinstance(answer, AnswerError) and answer.write and not written
+    return maybe, delivery.request_id if maybe and not answered else None

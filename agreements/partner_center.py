@@ -1,0 +1,251 @@
+"""The Partner Center REST client: the one place where HTTP becomes our errors."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from agreements import wire
+from agreements.deadline import Deadline
+from agreements.errors import AnswerError, NoAnswerError
+from agreements.events import AcceptanceEvent, Agreement, same_contact
+from agreements.gate import Gate
+
+_LARGEST_ANSWER = 2**20
+_TEMPLATE_SECONDS = 24 * 3600.0
+# What a 429 that names no Retry-After closes the gate for.
+_THROTTLED_SECONDS = 5.0
+_NO_AGREEMENT = "600009"
+_HEADERS = {**requests.utils.default_headers(), "Accept": "application/json"}
+
+
+class Tokens(Protocol):
+    """Where access tokens come from."""
+
+    def token(self, deadline: Deadline, *, refused: str | None = None) -> str:
+        """Return an access token that is not the one which the service refused."""
+
+
+class _Bearer(AuthBase):
+    """The token as ``requests`` wants it: a header of our own would give way to a ``.netrc``."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, and for each piece of an answer."""
+
+    connect: float
+    read: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    path: str
+    query: Mapping[str, str] | None = None
+    body: Mapping[str, object] | None = None
+    request_id: UUID | None = None
+    correlation_id: UUID | None = None
+
+    @property
+    def write(self) -> bool:
+        return self.body is not None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        ids = {"MS-RequestId": self.request_id, "MS-CorrelationId": self.correlation_id}
+        headers = {name: str(value) for name, value in ids.items() if value is not None}
+        return headers | {"Content-Type": "application/json"} if self.write else headers
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class PartnerCenter:
+    """The agreement verbs of Partner Center; safe to share among threads."""
+
+    def __init__(self, url: str, tokens: Tokens, timeouts: Timeouts, gate: Gate) -> None:
+        self._url = url
+        self._tokens = tokens
+        self._timeouts = timeouts
+        self._gate = gate
+        self._thread = _Thread(url)
+        self._template_lock = threading.Lock()
+        self._template: tuple[str, float] | None = None
+
+    def confirm(
+        self, event: AcceptanceEvent, *, request_id: UUID, correlation_id: UUID, deadline: Deadline
+    ) -> Agreement:
+        """Record the acceptance and return the agreement that the service made of it.
+
+        Raises:
+            TokenError: there is no token.
+            PartnerCenterError: it was refused, or nobody knows whether it was recorded.
+        """
+        template_id = str(event.template_id or self.template_id(event.type, correlation_id, deadline))
+        call = _Call(
+            path=f"/v1/customers/{event.customer_tenant_id}/agreements",
+            body=wire.agreement_body(event, template_id),
+            request_id=request_id,
+            correlation_id=correlation_id,
+        )
+        agreement = self._ask(call, deadline, wire.read_agreement)
+        if not same_contact(event, agreement):
+            raise NoAnswerError("the answer is about someone else", write=True, maybe_recorded=True)
+        return agreement
+
+    def agreements(
+        self, event: AcceptanceEvent, *, correlation_id: UUID, deadline: Deadline
+    ) -> list[Agreement]:
+        """Return the agreements of the event's type that are on record for its customer.
+
+        Raises:
+            TokenError: there is no token.
+            PartnerCenterError: they could not be read.
+        """
+        call = _Call(
+            path=f"/v1/customers/{event.customer_tenant_id}/agreements",
+            # Without it the service answers for another agreement, the MicrosoftCloudAgreement of old.
+            query={"agreementType": event.type},
+            correlation_id=correlation_id,
+        )
+        try:
+            return self._ask(call, deadline, wire.read_agreements)
+        except AnswerError as error:
+            if error.answer.code == _NO_AGREEMENT:
+                return []
+            raise
+
+    def template_id(self, agreement_type: str, correlation_id: UUID, deadline: Deadline) -> str:
+        """Return the id of the current template of a type, looked up once a day by one thread for all.
+
+        Raises:
+            TokenError: there is no token.
+            PartnerCenterError: it could not be looked up.
+        """
+        with _in_time(self._template_lock, deadline):
+            if self._template is None or self._template[1] <= monotonic():
+                call = _Call(
+                    path="/v1/agreements",
+                    query={"agreementType": agreement_type},
+                    correlation_id=correlation_id,
+                )
+                found = self._ask(call, deadline, lambda body: wire.read_template_id(body, agreement_type))
+                self._template = (found, monotonic() + _TEMPLATE_SECONDS)
+            return self._template[0]
+
+    def _ask[T](self, call: _Call, deadline: Deadline, read: Callable[[bytes], T]) -> T:
+        """Return what a 2xx answer holds; a 401 is tried once more with a new token."""
+        token = self._tokens.token(deadline)
+        response = self._exchange(call, token, deadline)
+        if response.status == 401:
+            token = self._tokens.token(deadline, refused=token)
+            response = self._exchange(call, token, deadline)
+        if response.status in (200, 201):
+            return _understood(read, response.body, call)
+        answer = wire.read_refusal(response.status, response.headers, response.body, datetime.now(UTC))
+        if answer.status == 429:
+            self._gate.close(answer.retry_after or _THROTTLED_SECONDS)
+        raise AnswerError(answer, write=call.write)
+
+    def _exchange(self, call: _Call, token: str, deadline: Deadline) -> _Response:
+        self._gate.pass_through(deadline)
+        if not (connect := deadline.left(self._timeouts.connect)):
+            raise NoAnswerError("no time was left to ask", write=call.write)
+        with _failures(call):
+            request = requests.PreparedRequest()
+            request.prepare(
+                method="POST" if call.write else "GET",
+                url=self._url + call.path,
+                params=call.query,
+                data=json.dumps(call.body) if call.write else None,
+                headers={**_HEADERS, **call.headers},
+                auth=_Bearer(token),
+            )
+            timeout = connect, deadline.left(self._timeouts.read)
+            response = self._thread.session.send(
+                request, timeout=timeout, allow_redirects=False, **self._thread.environment
+            )
+            with response:
+                return _Response(response.status_code, response.headers, _read(response, call, deadline))
+
+
+class _Thread(threading.local):
+    """A session for each thread, since one is not made to be shared.
+
+    The environment (proxies, authorities) is read once for it, and not for every call.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.session = requests.Session()
+        self.environment = self.session.merge_environment_settings(url, {}, True, None, None)
+
+
+@contextmanager
+def _in_time(lock: threading.Lock, deadline: Deadline) -> Iterator[None]:
+    if not lock.acquire(timeout=deadline.left()):
+        raise NoAnswerError("no time was left to wait for another thread's look-up", write=False)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _failures(call: _Call) -> Iterator[None]:
+    """Turn what ``requests`` raises into our error.
+
+    Only a connection that was never made is surely not sent: after a cut or a time-out the service may have
+    done its work.
+    """
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        sent = not _never_connected(error)
+        # From None: the original quotes the address and, if it is about a header, the header.
+        message = f"no answer: {type(error).__name__}"
+        raise NoAnswerError(message, write=call.write, maybe_recorded=call.write and sent) from None
+
+
+def _never_connected(error: Exception) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(getattr(cause, "reason", None), urllib3.exceptions.ConnectTimeoutError)
+
+
+def _read(response: requests.Response, call: _Call, deadline: Deadline) -> bytes:
+    body = bytearray()
+    # Piece by piece as they come: a read that waits for a full buffer would outlast the deadline.
+    while piece := response.raw.read1(decode_content=True):
+        body += piece
+        if len(body) > _LARGEST_ANSWER or not deadline.left():
+            raise NoAnswerError(
+                "the answer is too long or too slow", write=call.write, maybe_recorded=call.write
+            )
+    return bytes(body)
+
+
+def _understood[T](read: Callable[[bytes], T], body: bytes, call: _Call) -> T:
+    try:
+        return read(body)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        message = "the answer cannot be read"
+        raise NoAnswerError(message, write=call.write, maybe_recorded=call.write) from None

@@ -1,0 +1,171 @@
+"""Sending to Service Bus: which copy goes to which queue, and under which id."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from time import sleep
+from typing import TYPE_CHECKING, cast
+
+from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
+from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError
+
+from agreements import identity
+from agreements.deadline import Deadline
+from agreements.deliveries import Delivery, Property, Scalar, write_time
+from agreements.errors import AnswerError
+from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
+
+if TYPE_CHECKING:
+    from azure.servicebus._common.message import PrimitiveTypes
+
+# A raise is an immediate redelivery: without a pause, a broken queue would burn ten of them in seconds.
+_PAUSE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueNames:
+    """Where each outcome goes."""
+
+    retries: str
+    duplicates: str
+    rejections: str
+
+
+class Queues:
+    """The queues that outcomes are sent to: one sender each, opened once and guarded by a lock.
+
+    The SDK's senders are not thread-safe, and opening one takes half a second or more; ``timeout`` is in
+    seconds, for one send.
+    """
+
+    def __init__(
+        self,
+        client: ServiceBusClient,
+        names: QueueNames,
+        timeout: float,
+        pause: Callable[[float], object] = sleep,
+    ) -> None:
+        self._names = names
+        self._timeout = timeout
+        self._pause = pause
+        queues = {names.retries, names.duplicates, names.rejections}
+        self._senders = {queue: _Sender(client, queue) for queue in queues}
+
+    def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
+        """Send the copy that an outcome asks for; a confirmed event needs none.
+
+        Raises:
+            ServiceBusError: nobody knows whether it arrived; it waits before it says so.
+        """
+        addressed = address(delivery, attempt, outcome, self._names)
+        if addressed is None:
+            return
+        queue, message = addressed
+        try:
+            self._senders[queue].send(message, deadline.left(self._timeout))
+        except ServiceBusError:
+            self._pause(_PAUSE_SECONDS)
+            raise
+
+
+class _Sender:
+    def __init__(self, client: ServiceBusClient, queue: str) -> None:
+        self._client = client
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._sender: ServiceBusSender | None = None
+
+    def send(self, message: ServiceBusMessage, timeout: float) -> None:
+        if not timeout or not self._lock.acquire(timeout=timeout):
+            raise OperationTimeoutError(message=f"no time was left to send to {self._queue}")
+        try:
+            self._sender = self._sender or self._client.get_queue_sender(self._queue)
+            # Always with a timeout: without one the SDK may wait for ever.
+            self._sender.send_messages(message, timeout=timeout)
+        except ServiceBusError:
+            self._forget()
+            raise
+        finally:
+            self._lock.release()
+
+    def _forget(self) -> None:
+        # A sender that failed may never recover; the failure itself is already on its way to the caller.
+        sender, self._sender = self._sender, None
+        with suppress(ServiceBusError):
+            if sender is not None:
+                sender.close()
+
+
+def address(
+    delivery: Delivery, attempt: Attempt, outcome: Outcome, names: QueueNames
+) -> tuple[str, ServiceBusMessage] | None:
+    """Return the queue and the copy for an outcome, ``None`` for a confirmed event."""
+    match outcome:
+        case Confirmed():
+            return None
+        case Retry():
+            message_id = identity.retry_message_id(delivery.position)
+            copy = _copy(delivery, message_id, _common(delivery, attempt) | _for_retry(outcome))
+            copy.scheduled_enqueue_time_utc = outcome.at
+            return names.retries, copy
+        case Duplicate():
+            return names.duplicates, _parked(delivery, attempt, outcome, names.duplicates, {})
+    shown: dict[Property, Scalar | None] = {
+        Property.DEAD_LETTER_REASON: outcome.reason,
+        Property.DEAD_LETTER_DESCRIPTION: f"{outcome.detail}. {outcome.reason.advice}",
+    }
+    return names.rejections, _parked(delivery, attempt, outcome, names.rejections, shown)
+
+
+def _parked(
+    delivery: Delivery,
+    attempt: Attempt,
+    outcome: Duplicate | Rejected,
+    queue: str,
+    shown: Mapping[Property, Scalar | None],
+) -> ServiceBusMessage:
+    ours: dict[Property, Scalar | None] = {
+        Property.ATTEMPT: delivery.attempt,
+        Property.OUTCOME: type(outcome).__name__,
+        Property.REASON: outcome.reason,
+        Property.REQUEST_ID: str(delivery.request_id) if attempt.event else None,
+    }
+    message_id = identity.parked_message_id(delivery.origin, queue)
+    return _copy(delivery, message_id, {**_common(delivery, attempt), **ours, **shown})
+
+
+def _for_retry(retry: Retry) -> dict[Property, Scalar | None]:
+    return {
+        Property.ATTEMPT: retry.attempt,
+        Property.MAYBE_RECORDED: retry.maybe_recorded,
+        Property.OUTCOME: type(retry).__name__,
+        Property.REASON: retry.reason,
+        Property.REQUEST_ID: str(retry.unanswered) if retry.unanswered else None,
+        Property.RETRY_KIND: retry.kind,
+        Property.RETRYING_SINCE: write_time(retry.since),
+    }
+
+
+def _common(delivery: Delivery, attempt: Attempt) -> dict[Property, Scalar | None]:
+    answer = attempt.answer.answer if isinstance(attempt.answer, AnswerError) else None
+    return {
+        Property.ORIGIN: delivery.origin,
+        Property.REPLAY: delivery.replay,
+        Property.FIRST_ENQUEUED_TIME: write_time(delivery.first_enqueued_time),
+        Property.CORRELATION_ID: str(delivery.correlation_id),
+        Property.EVENT_ID: delivery.event_id,
+        Property.CUSTOMER_TENANT_ID: str(attempt.event.customer_tenant_id) if attempt.event else None,
+        Property.ERROR_CODE: answer.code if answer else None,
+        Property.HTTP_STATUS: answer.status if answer else None,
+    }
+
+
+def _copy(delivery: Delivery, message_id: str, ours: Mapping[Property, Scalar | None]) -> ServiceBusMessage:
+    return ServiceBusMessage(
+        delivery.body,
+        application_properties=cast("dict[str | bytes, PrimitiveTypes]", delivery.copy_properties(ours)),
+        content_type=delivery.content_type,
+        correlation_id=str(delivery.correlation_id),
+        message_id=message_id,
+    )

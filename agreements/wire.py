@@ -1,0 +1,101 @@
+"""Partner Center's JSON: what we send, and what we make of what it answers. No I/O."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import cast
+from uuid import UUID
+
+from agreements.errors import Answer
+from agreements.events import AcceptanceEvent, Agreement
+
+
+def agreement_body(event: AcceptanceEvent, template_id: str) -> dict[str, object]:
+    """Return the agreement to record, in the fields and the order of the API page's example."""
+    contact = event.primary_contact
+    phone = {"phoneNumber": contact.phone_number} if contact.phone_number else {}
+    return {
+        "primaryContact": {
+            "firstName": contact.first_name,
+            "lastName": contact.last_name,
+            "email": contact.email,
+            **phone,
+        },
+        "templateId": template_id,
+        "dateAgreed": _utc(event.date_agreed.instant),
+        "type": event.type,
+    }
+
+
+def _utc(instant: datetime) -> str:
+    precision = "microseconds" if instant.microsecond % 1000 else "milliseconds"
+    return instant.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def read_agreement(body: bytes) -> Agreement:
+    """Return the agreement that a body holds; ValueError if it holds none."""
+    return Agreement.model_validate(json.loads(body))
+
+
+def read_agreements(body: bytes) -> list[Agreement]:
+    """Return the agreements that a body lists; ValueError if one of them cannot be read."""
+    return [Agreement.model_validate(item) for item in _items(body)]
+
+
+def read_template_id(body: bytes, agreement_type: str) -> str:
+    """Return the id of the highest-ranking template of a type that a body lists; ValueError if none is."""
+    templates = [
+        (int(str(item.get("versionRank") or 0)), str(UUID(item.get("templateId"))))
+        for item in _items(body)
+        if item.get("agreementType") == agreement_type
+    ]
+    if not templates:
+        raise ValueError("no template of that type")
+    return max(templates)[1]
+
+
+def _items(body: bytes) -> list[dict[str, str]]:
+    # The documentation shows an envelope, the REST reference declares a bare array.
+    found = json.loads(body)
+    items = found.get("items") if isinstance(found, dict) else found
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError("not a list of objects")
+    return cast("list[dict[str, str]]", items)
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Answer:
+    """Return what an answer other than 2xx says; a body that is not JSON, or none, says nothing more."""
+    said = _refusal(body)
+    code, name, retryable = said.get("code"), said.get("errorName"), said.get("isRetryable")
+    return Answer(
+        status=status,
+        code=str(code) if isinstance(code, (int, str)) and code != "" else None,
+        error_name=name if isinstance(name, str) else None,
+        retryable=retryable if isinstance(retryable, bool) else None,
+        retry_after=_seconds(headers.get("Retry-After"), now),
+        request_id=headers.get("MS-RequestId"),
+        correlation_id=headers.get("MS-CorrelationId"),
+        cv=headers.get("MS-CV"),
+    )
+
+
+def _refusal(body: bytes) -> Mapping[str, object]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _seconds(retry_after: str | None, now: datetime) -> float | None:
+    """Return a Retry-After, seconds or an HTTP date, in seconds from now; ``None`` if it is neither."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        at = parsedate_to_datetime(retry_after)
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())

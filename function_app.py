@@ -1,0 +1,34 @@
+"""The triggers; each hands its message over and does nothing else.
+
+Binary, because with the string binding a JSON body overwrites the broker's metadata. Settings are read at
+import: with one missing, no function starts and the messages wait.
+"""
+
+import azure.functions as func
+
+from agreements import settings, wiring
+
+app = func.FunctionApp()
+consumers = wiring.consumers(settings.read(settings.FunctionAppSettings))
+
+
+@app.service_bus_queue_trigger(
+    arg_name="message",
+    connection="ServiceBus",
+    queue_name="%ACCEPTANCES_QUEUE%",
+    data_type=func.DataType.BINARY,
+)
+def confirm_acceptance(message: func.ServiceBusMessage) -> None:
+    """Confirm an acceptance as it arrives from a publisher."""
+    consumers.acceptances(message)
+
+
+@app.service_bus_queue_trigger(
+    arg_name="message",
+    connection="ServiceBus",
+    queue_name="%RETRIES_QUEUE%",
+    data_type=func.DataType.BINARY,
+)
+def retry_acceptance(message: func.ServiceBusMessage) -> None:
+    """Confirm an acceptance whose time to be tried again has come."""
+    consumers.retries(message)

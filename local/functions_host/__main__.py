@@ -1,0 +1,33 @@
+"""The host as a program: ``python -m local.functions_host``."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from local import parts
+from local.functions_host import HostError, logs, serve
+
+
+def main() -> int:
+    """Run the app until told to stop; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
+    root = Path(__file__).parents[2]
+    parser.add_argument(
+        "--app", type=Path, default=root, help="folder of function_app.py (default: this project)"
+    )
+    parts.add_options(parser)
+    options = parser.parse_args()
+    logs.configure()
+    try:
+        return parts.run(serve(options.app.resolve(), os.environ), options)
+    except HostError as error:
+        sys.stderr.write(f"host: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # The interpreter would wait for every thread of the worker's pool, however long its call takes.
+    os._exit(code)

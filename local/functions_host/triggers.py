@@ -1,0 +1,57 @@
+"""From a function's bindings and the app's settings to the queue that feeds it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from local.functions_host.errors import HostError
+from local.functions_host.worker import IndexedFunction
+
+_SETTING = re.compile(r"%([^%]+)%")
+# What the decorator writes when nothing is said, and what this host can do.
+_ONLY = {"dataType": ("STRING", "BINARY"), "cardinality": ("ONE", "ONE"), "isSessionsEnabled": (False, False)}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTrigger:
+    """A function, the parameter that takes the message, and where messages come from."""
+
+    function: IndexedFunction
+    parameter: str
+    queue: str
+    connection_string: str = field(repr=False)
+
+    @classmethod
+    def of(cls, function: IndexedFunction, settings: Mapping[str, str]) -> Self | None:
+        """Find a function's Service Bus queue trigger; none if something else triggers it.
+
+        Raises:
+            HostError: A setting that the trigger names is missing, or it asks for what this host cannot do.
+        """
+        for binding in function.bindings:
+            if binding["type"] == "serviceBusTrigger" and "queueName" in binding:
+                _check(function.name, binding)
+                return cls(
+                    function,
+                    str(binding["name"]),
+                    _resolved(function.name, "queueName", str(binding["queueName"]), settings),
+                    _resolved(function.name, "connection", f"%{binding['connection']}%", settings),
+                )
+        return None
+
+
+def _check(name: str, binding: Mapping[str, object]) -> None:
+    for key, (default, supported) in _ONLY.items():
+        if (value := binding.get(key, default)) != supported:
+            raise HostError(f"{name}: {key} is {value}; this host knows only {supported}")
+
+
+def _resolved(name: str, key: str, text: str, settings: Mapping[str, str]) -> str:
+    def setting(match: re.Match[str]) -> str:
+        try:
+            return settings[match[1]]
+        except KeyError:
+            raise HostError(f"the setting {match[1]} is missing: {name} takes its {key} from it") from None
+
+    return _SETTING.sub(setting, text)

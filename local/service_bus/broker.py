@@ -1,0 +1,31 @@
+"""What all connections share: the entities, and what keeps them going."""
+
+import asyncio
+
+from local.service_bus.dispatch import Alarm, Dispatcher
+from local.service_bus.entities import Entity, nobody
+from local.service_bus.namespace import Namespace
+from local.service_bus.queues import Queue
+
+
+class Broker:
+    """A namespace at work on an event loop: every queue has its dispatcher, every entity its alarm."""
+
+    def __init__(self, namespace: Namespace, loop: asyncio.AbstractEventLoop) -> None:
+        self.namespace = namespace
+        self._alarms: dict[Entity, Alarm] = {entity: Alarm(entity, loop) for entity in namespace}
+        self._dispatchers = {
+            entity: Dispatcher(entity, alarm, loop)
+            for entity, alarm in self._alarms.items()
+            if isinstance(entity, Queue)
+        }
+
+    def dispatcher(self, queue: Queue) -> Dispatcher:
+        """Return who delivers the messages of a queue."""
+        return self._dispatchers[queue]
+
+    def close(self) -> None:
+        """Let go of the event loop; the entities stay as they are."""
+        for entity, alarm in self._alarms.items():
+            entity.changed = nobody
+            alarm.cancel()

@@ -1,0 +1,47 @@
+"""The broker as a running part: a socket and its connections."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from local.parts import LOOPBACK
+from local.service_bus.broker import Broker
+from local.service_bus.connection import Connection
+from local.service_bus.errors import Condition, Refusal
+from local.service_bus.namespace import Namespace
+
+
+@asynccontextmanager
+async def serve(namespace: Namespace, *, port: int = 0) -> AsyncIterator[Mapping[str, str]]:
+    """Serve a namespace to the Service Bus SDKs over plain TCP while the block runs.
+
+    Args:
+        namespace: The entities; what is in them outlives the block.
+        port: Where to listen on this machine; 0 takes a free port.
+
+    Yields:
+        The environment that leads here: ``ServiceBus``, a connection string of the emulator's form.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    loop = asyncio.get_running_loop()
+    broker = Broker(namespace, loop)
+    connections: set[Connection] = set()
+    server = await loop.create_server(lambda: Connection(broker, connections), LOOPBACK, port)
+    try:
+        yield {"ServiceBus": _connection_string(server.sockets[0].getsockname()[1])}
+    finally:
+        server.close()
+        for connection in list(connections):
+            connection.close(Refusal(Condition.CONNECTION_FORCED, "the broker ends"))
+        server.abort_clients()
+        await server.wait_closed()
+        broker.close()
+
+
+def _connection_string(port: int) -> str:
+    return (
+        f"Endpoint=sb://localhost:{port};SharedAccessKeyName=RootManageSharedAccessKey;"
+        "SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;"
+    )

@@ -1,0 +1,78 @@
+"""Real TLS for the stand-ins: a throw-away certificate authority, and https on this machine alone."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import certifi
+import trustme
+from aiohttp import web
+
+from local.parts import LOOPBACK
+
+# An open request is a fault's delay or a client's pause: neither is worth waiting for at the end.
+_GRACE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a server shows (``context``), and the file of authorities by which a client believes it."""
+
+    context: ssl.SSLContext
+    bundle: Path
+
+
+def identity(directory: Path) -> Identity:
+    """Read the identity kept in ``directory``, making it when there is none.
+
+    The bundle is certifi's and one authority more, so a client that is given it still trusts the real
+    world. The authority's own key is never written: it signs one certificate, for localhost, and is gone.
+    """
+    bundle, server = directory / "ca-bundle.pem", directory / "localhost.pem"
+    if not (bundle.exists() and server.exists()):
+        directory.mkdir(parents=True, exist_ok=True)
+        _issue(bundle, server)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(server)
+    return Identity(context, bundle)
+
+
+def _issue(bundle: Path, server: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    _write(bundle, [Path(certifi.where()).read_bytes(), authority.cert_pem.bytes()], mode=0o644)
+    _write(server, [issued.private_key_and_cert_chain_pem.bytes()], mode=0o600)
+
+
+def _write(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=mode, exist_ok=False)
+    path.write_bytes(b"".join(parts))
+
+
+@asynccontextmanager
+async def listening(
+    application: web.Application, context: ssl.SSLContext, *, port: int = 0
+) -> AsyncIterator[str]:
+    """Serve ``application`` over https on the loopback address while the block runs; yield its base URL.
+
+    Raises:
+        OSError: ``EADDRINUSE`` when ``port`` is taken.
+    """
+    listener = socket.create_server((LOOPBACK, port))
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+    await runner.setup()
+    assert runner.server
+    server = await asyncio.get_running_loop().create_server(runner.server, sock=listener, ssl=context)
+    try:
+        yield f"https://localhost:{listener.getsockname()[1]}"
+    finally:
+        server.close()
+        await runner.cleanup()
+        # An idle client would take its time to say goodbye.
+        server.abort_clients()
+        await server.wait_closed()

@@ -1,0 +1,242 @@
+"""Builders of what the product passes around, and fakes with a list: one place for every test."""
+
+import json
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, cast
+from uuid import UUID
+
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+
+from agreements import deliveries, events
+from agreements.deadline import Deadline
+from agreements.deliveries import Delivery
+from agreements.errors import Answer, AnswerError
+from agreements.events import AcceptanceEvent, Agreement
+from agreements.outcomes import Attempt, Backoff, Outcome, Policy
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+CUSTOMER = UUID("14876998-c0dc-46e6-9d0c-65a57a6c32ec")
+CORRELATION = UUID("ab993325-1605-4cf4-bac4-fb584142a31b")
+REQUEST = UUID("94e4e214-6b06-4fb7-96d1-94d559f9b47f")
+TYPE = "MicrosoftCustomerAgreement"
+CONTACT: Mapping[str, str] = MappingProxyType(
+    {
+        "firstName": "Zoraida",
+        "lastName": "Quintanilla",
+        "email": "zq@planted.example",
+        "phoneNumber": "+34 600 700 800",
+    }
+)
+# What must never leave an event for a log, an error or a property.
+PLANTED = tuple(CONTACT.values())
+
+POLICY = Policy(
+    transient=Backoff(base=5, cap=900, limit=timedelta(hours=24)),
+    throttled=Backoff(base=5, cap=900, limit=timedelta(days=7)),
+    service=Backoff(base=300, cap=3600, limit=timedelta(days=7)),
+    new_customer_grace=timedelta(hours=1),
+)
+
+
+def given(**changes: object) -> dict[str, object]:
+    """Return an event as a publisher writes it, with other values for some of its fields."""
+    fields = {
+        "customerTenantId": str(CUSTOMER),
+        "dateAgreed": "2026-03-01T12:00:00Z",
+        "primaryContact": dict(CONTACT),
+    }
+    return fields | changes
+
+
+def body(**changes: object) -> bytes:
+    """Return the body of an event's message."""
+    return json.dumps(given(**changes)).encode()
+
+
+def event(**changes: object) -> AcceptanceEvent:
+    """Return an event as the product reads it."""
+    return events.parse(body(**changes))
+
+
+def agreement(**changes: object) -> Agreement:
+    """Return the recorded agreement that is the same as the event, with other values for some fields."""
+    fields = {"type": TYPE, "dateAgreed": "2026-03-01T12:00:00", "primaryContact": dict(CONTACT)}
+    return Agreement.model_validate(fields | changes)
+
+
+def refusal(status: int, code: str | None = None, *, write: bool = True, **said: Any) -> AnswerError:
+    """Return the error for an answer that was no."""
+    return AnswerError(Answer(status=status, code=code, **said), write=write)
+
+
+def shown(error: BaseException) -> str:
+    """Return all that a log could show of an error, with what led to it."""
+    return f"{error} {error!r} {vars(error)} {''.join(traceback.format_exception(error))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message as the host hands it over: only what the product may read of it."""
+
+    body: bytes = field(default_factory=body)
+    application_properties: Mapping[str, object] | None = None
+    content_type: str | None = "application/json"
+    correlation_id: str | None = str(CORRELATION)
+    delivery_count: int | None = 1
+    enqueued_time_utc: datetime | None = NOW
+    message_id: str = "an-id-of-the-publisher"
+    sequence_number: int | None = 7
+
+    def get_body(self) -> bytes:
+        """Return the body."""
+        return self.body
+
+
+def message(**changes: Any) -> Message:
+    """Return a message of a publisher."""
+    return Message(**changes)
+
+
+def delivery(**changes: Any) -> Delivery:
+    """Return a first delivery; ``body`` and the rest as given."""
+    at = "agreement-acceptances/7/2026-03-02T09:30:00.000Z"
+    fields: dict[str, Any] = {
+        "body": body(),
+        "content_type": "application/json",
+        "position": at,
+        "origin": at,
+        "correlation_id": CORRELATION,
+        "event_id": "an-id-of-the-publisher",
+        "delivery_count": 1,
+        "properties": {},
+        "first_enqueued_time": NOW,
+    }
+    return Delivery(**fields | changes)
+
+
+def received(copy: ServiceBusMessage, queue: str, *, ours: bool = True) -> Delivery:
+    """Return the delivery of a copy that was sent to a queue, as if it came back from there."""
+    properties = cast("Mapping[str, object]", copy.application_properties)
+    returned = message(
+        body=b"".join(cast("Any", copy.body)),
+        application_properties=properties,
+        content_type=copy.content_type,
+        correlation_id=copy.correlation_id,
+        message_id=copy.message_id,
+        sequence_number=1,
+    )
+    return deliveries.receive(returned, queue=queue, ours=ours)
+
+
+class FakePartnerCenter:
+    """Confirms and reads as a test tells it to; ``asked`` has what it was asked, in order.
+
+    Each answer is used once; one that is an exception is raised.
+    """
+
+    def __init__(
+        self,
+        *confirmations: Agreement | Exception,
+        records: list[list[Agreement] | Exception] | None = None,
+    ) -> None:
+        self.confirmations = list(confirmations)
+        self.records = records or []
+        self.asked: list[tuple[str, AcceptanceEvent, dict[str, object]]] = []
+
+    @property
+    def verbs(self) -> list[str]:
+        """The names of what was asked."""
+        return [verb for verb, _, _ in self.asked]
+
+    def confirm(
+        self, event: AcceptanceEvent, *, request_id: UUID, correlation_id: UUID, deadline: Deadline
+    ) -> Agreement:
+        """Answer the next confirmation."""
+        how = {"request_id": request_id, "correlation_id": correlation_id, "deadline": deadline}
+        self.asked.append(("confirm", event, how))
+        answer = self.confirmations.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def agreements(
+        self, event: AcceptanceEvent, *, correlation_id: UUID, deadline: Deadline
+    ) -> list[Agreement]:
+        """Answer the next reading."""
+        self.asked.append(("agreements", event, {"correlation_id": correlation_id, "deadline": deadline}))
+        answer = self.records.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class FakeOutbox:
+    """Keeps what is sent in ``sent``; with an error, nothing arrives and it is raised."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.sent: list[tuple[Delivery, Attempt, Outcome, Deadline]] = []
+
+    def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
+        """Keep it, or fail."""
+        if self.error is not None:
+            raise self.error
+        self.sent.append((delivery, attempt, outcome, deadline))
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes alone."""
+        return [outcome for _, _, outcome, _ in self.sent]
+
+
+class FakeSender:
+    """Keeps what is sent in ``sent``, with its timeout; ``errors`` are raised first, one per send."""
+
+    def __init__(self, errors: list[Exception], close_error: Exception | None = None) -> None:
+        self.errors = errors
+        self.close_error = close_error
+        self.sent: list[tuple[ServiceBusMessage, float]] = []
+        self.closed = False
+
+    def send_messages(self, message: ServiceBusMessage, *, timeout: float) -> None:
+        """Keep it, or fail."""
+        if self.errors:
+            raise self.errors.pop(0)
+        self.sent.append((message, timeout))
+
+    def close(self) -> None:
+        """Close, or fail."""
+        self.closed = True
+        if self.close_error is not None:
+            raise self.close_error
+
+
+class FakeServiceBusClient:
+    """Opens fake senders; ``opened`` has each with its queue, in order."""
+
+    def __init__(
+        self,
+        *errors: Exception,
+        open_error: Exception | None = None,
+        close_error: Exception | None = None,
+    ) -> None:
+        self.errors = list(errors)
+        self.open_error = open_error
+        self.close_error = close_error
+        self.opened: list[tuple[str, FakeSender]] = []
+
+    def get_queue_sender(self, queue: str) -> FakeSender:
+        """Open a sender, or fail."""
+        if self.open_error is not None:
+            raise self.open_error
+        sender = FakeSender(self.errors, self.close_error)
+        self.opened.append((queue, sender))
+        return sender
+
+    def as_client(self) -> ServiceBusClient:
+        """Return this where the SDK's class is asked for: only ``get_queue_sender`` is used of it."""
+        return cast("ServiceBusClient", self)

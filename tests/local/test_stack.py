@@ -1,0 +1,178 @@
+"""Everything together, as a newcomer starts it: programs, signals and files, nothing in process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SAMPLES_ACCOUNT = {
+    "published": 9,
+    "confirmed": 6,
+    "recovered": 1,
+    "duplicates": 1,
+    "rejections": {"CustomerUnknown": 1, "NotJson": 1},
+    "retriesPending": 0,
+    "ledger": 6,
+}
+
+
+class Started:
+    """A running stack: its steps as they are told, and the pids of its parts."""
+
+    def __init__(self, process: subprocess.Popen[str], ready_file: Path) -> None:
+        self.process = process
+        self.ready_file = ready_file
+        self.told: list[str] = []
+
+    def wait_for(self, text: str) -> None:
+        """Read what is told until a line has this text."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.told.append(line)
+            if text in line:
+                return
+        pytest.fail(f"{text!r} was never told: {''.join(self.told)}")
+
+    @property
+    def pids(self) -> dict[str, int]:
+        pids: dict[str, int] = json.loads(self.ready_file.read_text())["pids"]
+        return pids
+
+    def end(self) -> tuple[str, int]:
+        """Read to the end; return standard output and the exit code."""
+        out, told = self.process.communicate(timeout=60)
+        self.told.append(told)
+        return out, self.process.returncode
+
+
+@contextmanager
+def stack(tmp_path: Path, *arguments: str, **environ: str) -> Iterator[Started]:
+    ready_file = tmp_path / "ready.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local", "--ready-file", str(ready_file), *arguments],
+        cwd=ROOT,
+        env=os.environ | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield Started(process, ready_file)
+        finally:
+            process.kill()
+
+
+def assert_gone(pids: dict[str, int], seconds: float = 5) -> None:
+    """Wait until none of the processes exists: they are not ours to wait for in any other way."""
+    deadline = time.monotonic() + seconds
+    left = set(pids.values())
+    while left and time.monotonic() < deadline:
+        left = {pid for pid in left if _exists(pid)}
+        time.sleep(0.01)
+    assert not left
+
+
+def _exists(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def test_the_samples_end_as_they_are_named(tmp_path: Path) -> None:
+    """Every sample ends where its name says, all are accounted for, and nothing is left running."""
+    with stack(tmp_path, "--exit-when-idle", "--json") as started:
+        started.wait_for("published")
+        pids = started.pids
+        out, code = started.end()
+    assert json.loads(out) == SAMPLES_ACCOUNT
+    assert code == 0
+    assert_gone(pids)
+    assert not started.ready_file.exists()
+
+
+def test_a_killed_functions_host_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """After kill -9 of the host in the middle of the samples each event still ends in exactly one place."""
+    with stack(tmp_path, "--exit-when-idle", "--json") as started:
+        for answered in ("05-throttled", "07-cut-after-it-was-recorded"):
+            started.wait_for(f"{answered} ")
+            os.kill(started.pids["functions_host"], signal.SIGKILL)
+            started.wait_for("functions_host ended (signal 9) and is started again")
+        out, code = started.end()
+    found = json.loads(out)
+    assert code == 0, "".join(started.told) + out
+    assert (
+        found["published"]
+        == found["confirmed"] + found["duplicates"] + sum(found["rejections"].values())
+        == 9
+    )
+    assert found["ledger"] == 6
+
+
+def test_ctrl_c_ends_everything_in_two_seconds(tmp_path: Path) -> None:
+    """The stack stays up after the last event; Ctrl-C ends it quickly, with 0, and leaves no process."""
+    with stack(tmp_path) as started:
+        started.wait_for("the stack stays up")
+        pids = started.pids
+        began = time.monotonic()
+        started.process.send_signal(signal.SIGINT)
+        out, code = started.end()
+        took = time.monotonic() - began
+    assert "make look AT='agreement-duplicates'" in out
+    assert code == 0
+    assert took < 2
+    assert_gone(pids, seconds=0.1)
+
+
+def test_no_part_outlives_a_killed_stack(tmp_path: Path) -> None:
+    """A stack that is killed takes its parts with it."""
+    with stack(tmp_path) as started:
+        started.wait_for("published")
+        pids = started.pids
+        started.process.kill()
+    assert_gone(pids)
+
+
+def test_events_of_ones_own_are_accounted_for(tmp_path: Path) -> None:
+    """Each line of a file is an event, rubbish too; empty lines are not."""
+    good = json.loads((ROOT / "local" / "samples" / "01-new-customer.json").read_text())
+    events = tmp_path / "events.jsonl"
+    events.write_text("\n".join([json.dumps(good), "", "rubbish", json.dumps(good), "[]"]) + "\n")
+    with stack(tmp_path, "--events", str(events), "--exit-when-idle", "--json") as started:
+        out, code = started.end()
+    assert json.loads(out) == SAMPLES_ACCOUNT | {
+        "published": 4,
+        "confirmed": 1,
+        "recovered": 0,
+        "rejections": {"NotAnObject": 1, "NotJson": 1},
+        "ledger": 1,
+    }
+    assert code == 0
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    """A missing file is named, and nothing is started."""
+    with stack(tmp_path, "--events", str(tmp_path / "none.jsonl")) as started:
+        out, code = started.end()
+    assert (out, code) == ("", 2)
+    assert started.told == [f"{tmp_path / 'none.jsonl'}: No such file or directory\n"]
+
+
+def test_a_wrong_setting_is_the_last_word(tmp_path: Path) -> None:
+    """When the app cannot start, the stack ends with 1, names the setting and shows no value."""
+    with stack(tmp_path, RETRY_BASE_SECONDS="planted") as started:
+        _, code = started.end()
+    told = "".join(started.told)
+    assert code == 1
+    assert "RETRY_BASE_SECONDS must be seconds above 0" in told
+    assert told.endswith("functions_host did not start: its own words are above\n")
+    assert "planted" not in told

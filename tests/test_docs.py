@@ -1,0 +1,138 @@
+"""What the README, the sample settings and infra say stays true."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from agreements import settings
+from agreements.cli.app import app
+from agreements.deliveries import Property
+from agreements.errors import Actor, Reason
+from agreements.settings import FunctionAppSettings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SETTINGS = [
+    field
+    for concern in FunctionAppSettings.model_fields.values()
+    if isinstance(concern.annotation, type) and issubclass(concern.annotation, BaseModel)
+    for field in concern.annotation.model_fields.values()
+]
+ENTITIES = json.loads((ROOT / "infra" / "service-bus.json").read_text())
+
+
+def reasons_table() -> str:
+    rows = [f"| `{reason}` | {reason.actor} | {reason.advice} |" for reason in Reason]
+    return "\n".join(["| reason | who acts | advice |", "|---|---|---|", *rows])
+
+
+def table_after(heading: str) -> dict[str, str]:
+    """Return the first two columns of the table under a heading."""
+    section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [row.strip("|").split("|") for row in section.splitlines() if row.startswith("| ")]
+    return {row[0].strip().strip("`"): row[1].strip().strip("`") for row in rows[1:]}
+
+
+def test_every_reason_is_in_the_readme() -> None:
+    """The README's list of reasons is the one in the code, with who acts and the advice."""
+    listed = README.split("<!-- reasons -->\n", 1)[1].split("\n<!-- /reasons -->", 1)[0]
+    assert listed == reasons_table(), f"the list should read:\n{reasons_table()}"
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    """The README's settings are those of the models, no more and no less, with the same defaults."""
+    told = table_after("Settings")
+    assert set(told) == {field.alias for field in SETTINGS}
+    for field in SETTINGS:
+        if field.is_required():
+            assert told[str(field.alias)] == "required"
+        elif field.default is not None:
+            assert told[str(field.alias)] == str(field.default)
+
+
+def test_every_setting_is_in_the_sample() -> None:
+    """The sample names every setting."""
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())
+    assert {field.alias for field in SETTINGS} <= set(sample["Values"])
+
+
+def test_the_sample_is_a_valid_configuration() -> None:
+    """What the sample says is accepted as it stands."""
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())
+    assert settings.read(FunctionAppSettings, sample["Values"]).queues.retries == "agreement-retries"
+
+
+def test_every_default_queue_is_provisioned() -> None:
+    """A queue that the settings name by default exists, and only those exist."""
+    queues = FunctionAppSettings.model_fields["queues"].annotation
+    assert isinstance(queues, type)
+    assert issubclass(queues, BaseModel)
+    defaults = {field.default for field in queues.model_fields.values()}
+    assert {queue["name"] for queue in ENTITIES["queues"]} == defaults
+    assert all(queue in README for queue in defaults)
+
+
+def test_our_copies_queues_detect_duplicates() -> None:
+    """The ids of our copies protect only where the broker looks at them; publishers' ids must not count."""
+    detecting = {
+        queue["name"]: queue["properties"]["requiresDuplicateDetection"] for queue in ENTITIES["queues"]
+    }
+    assert detecting == {
+        "agreement-acceptances": False,
+        "agreement-retries": True,
+        "agreement-duplicates": True,
+        "agreement-rejections": True,
+    }
+
+
+def test_the_emulators_entities_are_the_provisioned_ones() -> None:
+    """Microsoft's emulator gets the same entities, within its limits."""
+    config = json.loads((ROOT / "local" / "service-bus-emulator.json").read_text())
+    [namespace] = config["UserConfig"]["Namespaces"]
+    told = {queue["Name"]: queue["Properties"] for queue in namespace["Queues"]}
+    given = {queue["name"]: queue["properties"] for queue in ENTITIES["queues"]}
+    assert list(told) == list(given)
+    for name, properties in given.items():
+        assert told[name]["RequiresDuplicateDetection"] == properties["requiresDuplicateDetection"]
+        assert told[name]["LockDuration"] == properties["lockDuration"]
+        assert told[name]["MaxDeliveryCount"] == min(10, properties["maxDeliveryCount"])
+    assert [topic["Name"] for topic in namespace["Topics"]] == [topic["name"] for topic in ENTITIES["topics"]]
+
+
+@pytest.mark.parametrize("name", list(Property))
+def test_every_property_is_in_the_readme(name: Property) -> None:
+    """Whoever meets one of our properties on a message finds it in the README."""
+    assert f"`{name}`" in README
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Each command of the CLI is shown where people look first."""
+    commands = [command.name for command in app.registered_commands]
+    assert commands
+    assert all(f"agreements {command}" in README for command in commands)
+
+
+def test_every_target_is_real() -> None:
+    """A make target that the README names exists, and every target of daily use is named."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)\b(?! all)", README)) - {"it"}
+    assert named <= targets | {"are"}, named - targets
+    assert {"run", "test", "send", "look", "lock"} <= named
+
+
+def test_the_map_leads_somewhere() -> None:
+    """Every file in "To change X, open Y" exists, and every module of the product is on that map."""
+    section = README.split("## To change X, open Y\n", 1)[1].split("\n## ", 1)[0]
+    files = set(re.findall(r"`(\w+[\w./]*\.(?:py|json|toml))`", section.split("One delivery")[0]))
+    assert all((ROOT / file).exists() for file in files)
+    assert {f"agreements/{path.name}" for path in (ROOT / "agreements").glob("[a-z]*.py")} <= files
+
+
+def test_everyone_who_acts_is_told() -> None:
+    """Who must act is one of those that the README's first table names."""
+    head = README.split("## Publishing", 1)[0]
+    assert all(actor.split()[0] in head for actor in Actor)

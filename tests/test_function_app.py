@@ -1,0 +1,88 @@
+"""The triggers as the host indexes them."""
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import azure.functions as func
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SAMPLE.items():
+            patch.setenv(name, value)
+        sys.modules.pop("function_app", None)
+        yield importlib.import_module("function_app")
+
+
+@pytest.fixture(scope="module")
+def functions(app: ModuleType) -> dict[str, func.Function]:
+    # Once for the whole module: asking a second time is an error of the library.
+    return {function.get_function_name(): function for function in app.app.get_functions()}
+
+
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("confirm_acceptance", "%ACCEPTANCES_QUEUE%"), ("retry_acceptance", "%RETRIES_QUEUE%")],
+)
+def test_each_queue_has_its_trigger(functions: dict[str, func.Function], name: str, queue: str) -> None:
+    """Binary, one message at a time, the queue by its setting: what host and scale controller read."""
+    [binding] = json.loads(functions[name].get_function_json())["bindings"]
+    assert binding["type"] == "serviceBusTrigger"
+    assert binding["queueName"] == queue
+    assert binding["connection"] == "ServiceBus"
+    assert binding["dataType"] == "BINARY"
+    assert binding.get("cardinality") in (None, "ONE")
+    assert binding.get("autoCompleteMessages") in (None, True)
+
+
+def test_there_are_no_other_triggers(functions: dict[str, func.Function]) -> None:
+    """Two triggers, no more."""
+    assert set(functions) == {"confirm_acceptance", "retry_acceptance"}
+
+
+@pytest.mark.parametrize(
+    ("name", "taker"), [("confirm_acceptance", "acceptances"), ("retry_acceptance", "retries")]
+)
+def test_each_trigger_hands_its_message_over(
+    app: ModuleType,
+    functions: dict[str, func.Function],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    taker: str,
+) -> None:
+    """A trigger gives the very message to the consumer of its queue, and returns nothing."""
+    taken: list[tuple[str, object]] = []
+    consumers = type(app.consumers)(
+        acceptances=lambda message: taken.append(("acceptances", message)),
+        retries=lambda message: taken.append(("retries", message)),
+    )
+    monkeypatch.setattr(app, "consumers", consumers)
+    message = object()
+    assert functions[name].get_user_function()(message) is None
+    assert taken == [(taker, message)]
+
+
+def test_missing_settings_stop_the_app_at_import() -> None:
+    """With settings missing the import fails, so that no function starts; all are named, none shown."""
+    environ = {"PATH": "", "PARTNER_TENANT_ID": "planted", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", "import function_app"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    for name in ("ServiceBus", "PARTNER_TENANT_ID", "PARTNER_CLIENT_ID", "PARTNER_REFRESH_TOKEN"):
+        assert name in ended.stderr
+    assert "planted" not in ended.stderr

@@ -1,0 +1,415 @@
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+
+from agreements.deliveries import Delivery, RetryKind
+from agreements.errors import Answer, AnswerError, NoAnswerError, Reason, TokenError
+from agreements.events import Standing
+from agreements.handler import Handler
+from agreements.outcomes import Confirmed, Duplicate, Outcome, Rejected, Retry
+from tests import fakes
+from tests.fakes import (
+    CONTACT,
+    CORRELATION,
+    NOW,
+    PLANTED,
+    POLICY,
+    REQUEST,
+    FakeOutbox,
+    FakePartnerCenter,
+    agreement,
+    delivery,
+    event,
+    refusal,
+)
+
+EXISTS = refusal(409, "600061")
+CUT = NoAnswerError("cut", write=True, maybe_recorded=True)
+UNREAD = NoAnswerError("the record could not be read", write=False)
+OTHER = agreement(primaryContact={**CONTACT, "firstName": "Someone"}, dateAgreed="2026-02-01T00:00:00")
+LATER = agreement(primaryContact={**CONTACT, "firstName": "Someone"}, dateAgreed="2026-03-02T00:00:00")
+
+
+def clock(*readings: datetime) -> Callable[[], datetime]:
+    """Return a clock that shows these instants in turn, the last one from then on."""
+    return chain(readings, repeat(readings[-1])).__next__
+
+
+def handler(
+    partner_center: FakePartnerCenter, outbox: FakeOutbox, now: Callable[[], datetime] = lambda: NOW
+) -> Handler:
+    """Return a handler over fakes, without jitter."""
+    return Handler(
+        confirmations=partner_center,
+        records=partner_center,
+        outbox=outbox,
+        policy=POLICY,
+        seconds=150,
+        now=now,
+        random=lambda: 0.0,
+    )
+
+
+def handle(partner_center: FakePartnerCenter, **changes: Any) -> Outcome:
+    """Handle a delivery and return the one outcome that was sent."""
+    outbox = FakeOutbox()
+    handler(partner_center, outbox)(delivery(**changes))
+    [outcome] = outbox.outcomes
+    return outcome
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """Return the one line that was logged."""
+    [line] = caplog.messages
+    record: dict[str, Any] = json.loads(line)
+    return record
+
+
+# --- what is asked, and what comes of it
+
+
+def test_an_event_is_confirmed() -> None:
+    """A good event is asked about once, under the delivery's own ids, and confirmed."""
+    partner_center, outbox = FakePartnerCenter(agreement()), FakeOutbox()
+    given = delivery(unanswered=REQUEST)
+    handler(partner_center, outbox)(given)
+    [(verb, asked, how)] = partner_center.asked
+    assert (verb, asked) == ("confirm", event())
+    assert (how["request_id"], how["correlation_id"]) == (REQUEST, CORRELATION)
+    [(sent, attempt, outcome, deadline)] = outbox.sent
+    assert sent is given
+    assert (attempt.event, attempt.answer, outcome) == (event(), agreement(), Confirmed())
+    assert how["deadline"] is deadline
+
+
+def test_each_attempt_is_asked_under_its_own_id() -> None:
+    """The request id is the delivery's: derived from origin and attempt when none is unanswered."""
+    partner_center = FakePartnerCenter(agreement())
+    handle(partner_center, attempt=3)
+    [(_, _, how)] = partner_center.asked
+    assert how["request_id"] == delivery(attempt=3).request_id
+
+
+def test_one_deadline_is_made_for_everything() -> None:
+    """Reading, confirming and sending share one deadline, as long as the handler says."""
+    partner_center, outbox = FakePartnerCenter(agreement(), records=[[]]), FakeOutbox()
+    handler(partner_center, outbox)(delivery(delivery_count=2))
+    [(*_, deadline)] = outbox.sent
+    assert [how["deadline"] for _, _, how in partner_center.asked] == [deadline, deadline]
+    assert 140 < deadline.left() <= 150
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xff\x00 nothing that anybody can read", Reason.NOT_JSON),
+        (b"[1, 2]", Reason.NOT_AN_OBJECT),
+        (fakes.body(type="MicrosoftCloudAgreement"), Reason.FIELD_INVALID),
+    ],
+    ids=["unreadable", "no-object", "invalid"],
+)
+def test_a_bad_event_is_rejected_whole(body: bytes, reason: Reason) -> None:
+    """An event that cannot be confirmed as it is: nothing is asked, and its body goes on to the end."""
+    partner_center, outbox = FakePartnerCenter(), FakeOutbox()
+    handler(partner_center, outbox)(delivery(body=body))
+    [(sent, attempt, outcome, _)] = outbox.sent
+    assert partner_center.asked == []
+    assert (sent.body, attempt.event) == (body, None)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is reason
+
+
+@pytest.mark.parametrize("answer", [refusal(503), CUT, TokenError("none")], ids=["503", "cut", "token"])
+def test_what_did_not_end_in_an_agreement_is_decided(answer: Exception) -> None:
+    """Each of our errors becomes an outcome; the record is not read for it."""
+    partner_center = FakePartnerCenter(answer)
+    assert isinstance(handle(partner_center), Retry)
+    assert partner_center.verbs == ["confirm"]
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([[agreement()]], Reason.ALREADY_RECORDED),
+        ([[OTHER]], Reason.OTHER_RECORDED),
+        ([[LATER]], Reason.OTHER_RECORDED),
+        ([[]], Reason.RECORD_UNKNOWN),
+        ([UNREAD], Reason.RECORD_UNKNOWN),
+        ([refusal(403, write=False)], Reason.RECORD_UNKNOWN),
+        ([TokenError("none")], Reason.RECORD_UNKNOWN),
+    ],
+    ids=["same", "other", "later", "nothing", "unread", "refused", "token"],
+)
+def test_600061_is_compared_with_the_record(records: list[Any], reason: Reason) -> None:
+    """What is on record already is read, best effort, to say how it compares."""
+    partner_center = FakePartnerCenter(EXISTS, records=records)
+    assert handle(partner_center) == Duplicate(reason=reason)
+    assert partner_center.verbs == ["confirm", "agreements"]
+    assert {how["correlation_id"] for _, _, how in partner_center.asked} == {CORRELATION}
+
+
+def test_600061_stays_the_answer_when_the_record_cannot_be_read() -> None:
+    """A failing comparison does not hide what the service had answered."""
+    outbox = FakeOutbox()
+    handler(FakePartnerCenter(EXISTS, records=[UNREAD]), outbox)(delivery())
+    [(_, attempt, _, _)] = outbox.sent
+    assert (attempt.answer, attempt.standing) == (EXISTS, None)
+
+
+REPEATED: list[dict[str, Any]] = [{"delivery_count": 2}, {"replay": 1}, {"maybe_recorded": True}]
+REPEATS = pytest.mark.parametrize("repeat", REPEATED, ids=["redelivered", "replayed", "no-definite-answer"])
+
+
+@REPEATS
+def test_what_we_recorded_before_is_not_written_again(repeat: dict[str, Any]) -> None:
+    """Where an earlier attempt may have been recorded, the record is read first: the same is confirmed."""
+    partner_center = FakePartnerCenter(records=[[agreement()]])
+    assert handle(partner_center, **repeat) == Confirmed(recovered=True)
+    assert partner_center.verbs == ["agreements"]
+
+
+@REPEATS
+def test_a_later_acceptance_is_not_replaced(repeat: dict[str, Any]) -> None:
+    """Where a later acceptance is on record, the old one is not written over it."""
+    partner_center = FakePartnerCenter(records=[[LATER]])
+    outcome = handle(partner_center, **repeat)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.SUPERSEDED
+    assert partner_center.verbs == ["agreements"]
+
+
+@REPEATS
+@pytest.mark.parametrize("records", [[], [OTHER]], ids=["nothing", "other"])
+def test_what_is_not_on_record_is_written(repeat: dict[str, Any], records: list[Any]) -> None:
+    """A repeat that is not on record after all is confirmed like a first attempt."""
+    partner_center = FakePartnerCenter(agreement(), records=[records])
+    assert handle(partner_center, **repeat) == Confirmed()
+    assert partner_center.verbs == ["agreements", "confirm"]
+
+
+@REPEATS
+@pytest.mark.parametrize(
+    "failure", [UNREAD, refusal(503, write=False), TokenError("none")], ids=["unread", "503", "token"]
+)
+def test_nothing_is_written_before_the_record_is_read(repeat: dict[str, Any], failure: Exception) -> None:
+    """Where the record cannot be read the event waits: a blind write could replace a later acceptance."""
+    partner_center = FakePartnerCenter(records=[failure])
+    outcome = handle(partner_center, **repeat)
+    assert isinstance(outcome, Retry)
+    assert outcome.maybe_recorded
+    assert partner_center.verbs == ["agreements"]
+
+
+def test_a_race_is_read_again() -> None:
+    """An event that is recorded between reading and writing is still known as ours."""
+    partner_center = FakePartnerCenter(EXISTS, records=[[], [agreement()]])
+    assert handle(partner_center, delivery_count=2) == Confirmed(recovered=True)
+    assert partner_center.verbs == ["agreements", "confirm", "agreements"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "asked"), [(timedelta(0), True), (timedelta(seconds=1), False), (timedelta(days=2), False)]
+)
+def test_an_event_ahead_of_the_clock_is_not_asked_about(ahead: timedelta, asked: bool) -> None:
+    """A date that has not come yet is not sent: the service would refuse it."""
+    partner_center = FakePartnerCenter(agreement())
+    outcome = handle(partner_center, body=fakes.body(dateAgreed=(NOW + ahead).isoformat()))
+    assert partner_center.verbs == (["confirm"] if asked else [])
+    assert isinstance(outcome, Confirmed) is asked
+
+
+def test_a_date_that_comes_meanwhile_was_ahead() -> None:
+    """When the date comes between the look at the clock and the decision, nobody blames the service."""
+    outbox = FakeOutbox()
+    now = clock(NOW, NOW + timedelta(seconds=1))
+    body = fakes.body(dateAgreed=(NOW + timedelta(milliseconds=1)).isoformat())
+    handler(FakePartnerCenter(), outbox, now)(delivery(body=body))
+    [outcome] = outbox.outcomes
+    assert isinstance(outcome, Retry)
+    assert outcome.reason is Reason.NOT_YET_VALID
+
+
+def test_a_repeat_ahead_of_the_clock_is_still_looked_up() -> None:
+    """What may be recorded is read first, even if it may not be written yet."""
+    body = fakes.body(dateAgreed=(NOW + timedelta(seconds=1)).isoformat())
+    partner_center = FakePartnerCenter(records=[[]])
+    assert isinstance(handle(partner_center, body=body, delivery_count=2), Retry)
+    assert partner_center.verbs == ["agreements"]
+
+
+# --- what goes up
+
+
+def test_a_failed_send_goes_up(caplog: pytest.LogCaptureFixture) -> None:
+    """When the outcome was not sent the message must not be completed, nor a line tell that it ended."""
+    outbox = FakeOutbox(error=ConnectionError("cut"))
+    with caplog.at_level(logging.DEBUG), pytest.raises(ConnectionError):
+        handler(FakePartnerCenter(agreement()), outbox)(delivery())
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("partner_center", "changes"),
+    [
+        (lambda: FakePartnerCenter(RuntimeError("a bug")), {}),
+        (lambda: FakePartnerCenter(records=[RuntimeError("a bug")]), {"delivery_count": 2}),
+        (lambda: FakePartnerCenter(EXISTS, records=[RuntimeError("a bug")]), {}),
+    ],
+    ids=["confirming", "reading-first", "comparing"],
+)
+def test_a_bug_goes_up(
+    partner_center: Callable[[], FakePartnerCenter],
+    changes: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is no error of ours is a bug: nothing is sent or told, the broker delivers it again."""
+    outbox = FakeOutbox()
+    with caplog.at_level(logging.DEBUG), pytest.raises(RuntimeError, match="a bug"):
+        handler(partner_center(), outbox)(delivery(**changes))
+    assert (outbox.sent, caplog.messages) == ([], [])
+
+
+# --- the log line
+
+
+class Watched(FakeOutbox):
+    """Notes how many lines were logged by the time of a send."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        super().__init__()
+        self.caplog = caplog
+        self.lines: list[int] = []
+
+    def send(self, *args: Any) -> None:
+        """Note, then send."""
+        self.lines.append(len(self.caplog.messages))
+        super().send(*args)
+
+
+def test_the_outcome_is_sent_before_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A line about a delivery means that its outcome is safe: it is written after the send."""
+    outbox = Watched(caplog)
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        handler(FakePartnerCenter(agreement()), outbox)(delivery())
+    assert outbox.lines == [0]
+    assert len(caplog.messages) == 1
+
+
+def line(
+    caplog: pytest.LogCaptureFixture, partner_center: FakePartnerCenter, given: Delivery | None = None
+) -> dict[str, Any]:
+    """Handle a delivery and return its log line without the times it took, which are checked here."""
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        handler(partner_center, FakeOutbox(), lambda: NOW + timedelta(seconds=1.5))(given or delivery())
+    record = logged(caplog)
+    assert 0 <= record.pop("apiMilliseconds") <= record.pop("totalMilliseconds") < 5000
+    return record
+
+
+KNOWN = {
+    "origin": delivery().origin,
+    "correlationId": str(CORRELATION),
+    "requestId": str(delivery().request_id),
+    "attempt": 1,
+    "deliveryCount": 1,
+    "replay": 0,
+    "secondsSinceEnqueued": 1.5,
+}
+
+
+def test_a_confirmed_event_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A confirmed event is information: its outcome and ids, and nothing that is unknown."""
+    assert line(caplog, FakePartnerCenter(agreement())) == {"outcome": "Confirmed", **KNOWN}
+    assert caplog.records[0].levelno == logging.INFO
+
+
+def test_a_recovered_event_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """What an earlier delivery had recorded is told apart from what this one did."""
+    record = line(caplog, FakePartnerCenter(records=[[agreement()]]), delivery(delivery_count=2))
+    assert record == {"outcome": "Confirmed", "recovered": True, **KNOWN, "deliveryCount": 2}
+
+
+def test_a_retry_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A retry is a warning: when it comes back and why, with all that Microsoft's support asks for."""
+    answer = Answer(status=429, code="429001", error_name="TooManyRequests", retry_after=60, cv="cv.1")
+    record = line(caplog, FakePartnerCenter(AnswerError(answer, write=True)), delivery(attempt=2, replay=0))
+    assert record == KNOWN | {
+        "outcome": "Retry",
+        "reason": "Throttled",
+        "retryKind": str(RetryKind.THROTTLED),
+        "retryAt": "2026-03-02T09:31:01.500+00:00",
+        "httpStatus": 429,
+        "errorCode": "429001",
+        "errorName": "TooManyRequests",
+        "microsoftCv": "cv.1",
+        "attempt": 2,
+        "requestId": str(delivery(attempt=2).request_id),
+    }
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_a_duplicate_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A duplicate is a warning with how it compares."""
+    record = line(caplog, FakePartnerCenter(EXISTS, records=[[agreement()]]))
+    assert record == KNOWN | {
+        "outcome": "Duplicate",
+        "reason": "AlreadyRecorded",
+        "httpStatus": 409,
+        "errorCode": "600061",
+    }
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_a_rejection_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A rejection is a warning with the field at fault; without an event there is no request id."""
+    record = line(caplog, FakePartnerCenter(), delivery(body=b"{}"))
+    expected = KNOWN | {
+        "outcome": "Rejected",
+        "reason": "FieldMissing",
+        "detail": "FieldMissing customerTenantId must be a GUID: the customer's Microsoft ID",
+    }
+    del expected["requestId"]
+    assert record == expected
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.parametrize(
+    "partner_center",
+    [
+        lambda: FakePartnerCenter(agreement()),
+        lambda: FakePartnerCenter(EXISTS, records=[[OTHER]]),
+        lambda: FakePartnerCenter(refusal(400, "2000")),
+        lambda: FakePartnerCenter(CUT),
+    ],
+    ids=["confirmed", "duplicate", "rejected", "retry"],
+)
+def test_no_line_has_a_name_an_address_or_an_id_of_the_publisher(
+    partner_center: Callable[[], FakePartnerCenter], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of the event's data is told, nor the publisher's own id, which may be personal."""
+    line(caplog, partner_center(), delivery(event_id="zoraida@contoso"))
+    assert not [planted for planted in [*PLANTED, "zoraida@contoso"] if planted in caplog.text]
+
+
+@pytest.mark.parametrize("name", CONTACT)
+def test_no_line_shows_what_was_wrong(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A rejected event is told by its field, never by the value that stood there."""
+    contact = {**CONTACT, name: "planted\x00value"}
+    record = line(caplog, FakePartnerCenter(), delivery(body=fakes.body(primaryContact=contact)))
+    assert f"primaryContact.{name}" in record["detail"]
+    assert "planted" not in caplog.text
+
+
+def test_standing_is_read_from_the_events_own_customer() -> None:
+    """What is read is asked for by the event itself, so that it is its customer's record."""
+    partner_center = FakePartnerCenter(records=[[agreement()]])
+    outbox = FakeOutbox()
+    handler(partner_center, outbox)(delivery(delivery_count=2))
+    [(verb, asked, _)] = partner_center.asked
+    [(_, attempt, _, _)] = outbox.sent
+    assert (verb, asked, attempt.standing) == ("agreements", event(), Standing.SAME)

@@ -1,0 +1,420 @@
+"""The client against a far end that says whatever a service, a proxy or a broken line may say."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from agreements import events
+from agreements.deadline import Deadline
+from agreements.errors import AnswerError, GateClosedError, NoAnswerError
+from agreements.events import AcceptanceEvent, Agreement
+from agreements.gate import Gate
+from agreements.partner_center import PartnerCenter, Timeouts
+from tests.far_end import Cut, FarEnd, Say, far_end
+
+CUSTOMER = "14876998-c0dc-46e6-9d0c-65a57a6c32ec"
+TEMPLATE = "117a77b0-9360-443b-8795-c6dedc750cf9"
+REQUEST_ID = UUID("94e4e214-6b06-4fb7-96d1-94d559f9b47f")
+CORRELATION_ID = UUID("ab993325-1605-4cf4-bac4-fb584142a31b")
+DOCUMENTED = {
+    "primaryContact": {
+        "firstName": "Tania",
+        "lastName": "Carr",
+        "email": "someone@example.com",
+        "phoneNumber": "1234567890",
+    },
+    "templateId": TEMPLATE,
+    "dateAgreed": "2018-06-14T00:00:00.000Z",
+    "type": "MicrosoftCustomerAgreement",
+}
+CREATED = Say(
+    status=201, body=json.dumps({"userId": "3d6f2c09-eb40-48ca-a4b3-d24c9c007531", **DOCUMENTED}).encode()
+)
+METADATA = Say(
+    body=json.dumps(
+        {
+            "totalCount": 1,
+            "items": [
+                {
+                    "templateId": TEMPLATE,
+                    "agreementType": "MicrosoftCustomerAgreement",
+                    "agreementLink": "https://aka.ms/customeragreement",
+                    "versionRank": 0,
+                }
+            ],
+        }
+    ).encode()
+)
+DUPLICATE = Say(
+    status=400,
+    body=json.dumps(
+        {
+            "code": 600061,
+            "message": "A partner confirmed agreement already exists for the customer.",
+            "description": "A partner confirmed agreement already exists for the customer.",
+            "errorName": "PartnerConfirmedAgreementAlreadyExists",
+            "isRetryable": False,
+            "parameters": {},
+            "errorMessageExtended": "InternalErrorCode=600061",
+        }
+    ).encode(),
+)
+
+
+class GivenTokens:
+    """Tokens with a list: a new one whenever the last was refused."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+
+    def token(self, deadline: Deadline, *, refused: str | None = None) -> str:
+        if not self.given or self.given[-1] == refused:
+            self.given.append(f"token-{len(self.given) + 1}")
+        return self.given[-1]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarEnd]:
+    with far_end(tmp_path_factory.mktemp("certificates")) as end:
+        yield end
+
+
+@pytest.fixture
+def end(server: FarEnd, monkeypatch: pytest.MonkeyPatch) -> FarEnd:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(server.bundle))
+    server.script.clear()
+    server.asked.clear()
+    return server
+
+
+@pytest.fixture
+def tokens() -> GivenTokens:
+    return GivenTokens()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def client(end: FarEnd, tokens: GivenTokens, gate: Gate) -> PartnerCenter:
+    return PartnerCenter(end.url, tokens, Timeouts(connect=5, read=5), gate)
+
+
+def documented_event(**changes: object) -> AcceptanceEvent:
+    body = {
+        "customerTenantId": CUSTOMER,
+        "dateAgreed": "2018-06-14",
+        "primaryContact": DOCUMENTED["primaryContact"],
+        "templateId": TEMPLATE,
+    }
+    return events.parse(json.dumps(body | changes).encode())
+
+
+def confirm(client: PartnerCenter, event: AcceptanceEvent | None = None, *, seconds: float = 10) -> Agreement:
+    return client.confirm(
+        event or documented_event(),
+        request_id=REQUEST_ID,
+        correlation_id=CORRELATION_ID,
+        deadline=Deadline.after(seconds),
+    )
+
+
+def recorded(client: PartnerCenter) -> list[Agreement]:
+    return client.agreements(documented_event(), correlation_id=CORRELATION_ID, deadline=Deadline.after(10))
+
+
+def refusal(call: Callable[[PartnerCenter], object], client: PartnerCenter) -> AnswerError:
+    with pytest.raises(AnswerError) as caught:
+        call(client)
+    return caught.value
+
+
+def no_answer(call: Callable[[PartnerCenter], object], client: PartnerCenter) -> NoAnswerError:
+    with pytest.raises(NoAnswerError) as caught:
+        call(client)
+    return caught.value
+
+
+def test_the_request_is_the_documented_example(client: PartnerCenter, end: FarEnd) -> None:
+    """For the API page's input, the wire carries the API page's request: line, fields, order and headers."""
+    end.script.append(CREATED)
+    confirm(client)
+    [asked] = end.asked
+    assert asked.line == f"POST /v1/customers/{CUSTOMER}/agreements HTTP/1.1"
+    assert list(json.loads(asked.body).items()) == list(DOCUMENTED.items())
+    headers = dict(asked.headers)
+    assert len(headers) == len(asked.headers)
+    transport = {"Host", "User-Agent", "Accept-Encoding", "Connection", "Content-Length", "Accept"}
+    assert {name: value for name, value in headers.items() if name not in transport} == {
+        "Authorization": "Bearer token-1",
+        "Content-Type": "application/json",
+        "MS-RequestId": str(REQUEST_ID),
+        "MS-CorrelationId": str(CORRELATION_ID),
+    }
+    assert headers["Accept"] == "application/json"
+
+
+def test_the_answer_is_the_documented_example(client: PartnerCenter, end: FarEnd) -> None:
+    """The API page's response is understood, and its zone kept."""
+    end.script.append(CREATED)
+    agreement = confirm(client)
+    assert agreement.primary_contact.first_name == "Tania"
+    assert agreement.date_agreed == datetime(2018, 6, 14, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("2026-10-01T23:30:00.123456+05:30", "2026-10-01T18:00:00.123456Z"),
+        ("2026-10-01T10:00:00.5Z", "2026-10-01T10:00:00.500Z"),
+        ("2026-10-01", "2026-10-01T00:00:00.000Z"),
+    ],
+)
+def test_the_instant_is_sent_unaltered(client: PartnerCenter, end: FarEnd, given: str, sent: str) -> None:
+    """A date is sent as the same instant in UTC, to the microsecond."""
+    end.script.append(CREATED)
+    confirm(client, documented_event(dateAgreed=given))
+    assert json.loads(end.asked[0].body)["dateAgreed"] == sent
+
+
+def test_values_are_sent_as_written(client: PartnerCenter, end: FarEnd) -> None:
+    """Names of any script keep every character, spaces around included; an absent phone is left out."""
+    contact = {"firstName": " Zoë ", "lastName": "O'Brien 田中 😀", "email": "z@x.example"}
+    end.script.append(Say(status=201, body=json.dumps({**DOCUMENTED, "primaryContact": contact}).encode()))
+    confirm(client, documented_event(primaryContact=contact))
+    assert json.loads(end.asked[0].body)["primaryContact"] == contact
+
+
+def test_the_template_is_looked_up_once_for_all_threads(client: PartnerCenter, end: FarEnd) -> None:
+    """Threads that need the template at once cause one look-up, of the right type, and share its answer."""
+    end.script += [METADATA, CREATED]
+    event = documented_event(templateId=None)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: confirm(client, event), range(8)))
+    looked_up = [asked for asked in end.asked if asked.line.startswith("GET")]
+    assert [asked.line for asked in looked_up] == [
+        "GET /v1/agreements?agreementType=MicrosoftCustomerAgreement HTTP/1.1"
+    ]
+    posts = [json.loads(asked.body) for asked in end.asked if asked.line.startswith("POST")]
+    assert [post["templateId"] for post in posts] == [TEMPLATE] * 8
+
+
+def test_a_failed_look_up_is_not_kept(client: PartnerCenter, end: FarEnd) -> None:
+    """When the look-up fails nothing was recorded, and the next event asks again."""
+    end.script += [Say(status=503), METADATA, CREATED]
+    error = refusal(lambda c: confirm(c, documented_event(templateId=None)), client)
+    assert (error.write, error.maybe_recorded) == (False, False)
+    assert confirm(client, documented_event(templateId=None)).type == "MicrosoftCustomerAgreement"
+
+
+def test_a_look_up_of_another_thread_is_not_waited_for_longer_than_the_deadline(
+    client: PartnerCenter, end: FarEnd
+) -> None:
+    """A thread whose deadline passes while another looks up gives up, and nothing was sent."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Say:
+        asked.set()
+        assert go_on.wait(10)
+        return METADATA
+
+    end.script += [slow, CREATED]
+    event = documented_event(templateId=None)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(confirm, client, event)
+        assert asked.wait(10)
+        error = no_answer(lambda c: confirm(c, event, seconds=0.05), client)
+        go_on.set()
+        first.result(10)
+    assert (error.write, error.maybe_recorded) == (False, False)
+
+
+def test_a_refused_token_is_renewed_once(client: PartnerCenter, end: FarEnd, tokens: GivenTokens) -> None:
+    """A 401 is answered by one new token and the same request under the same ids."""
+    end.script += [Say(status=401), CREATED]
+    confirm(client)
+    first, second = end.asked
+    assert first.body == second.body
+    differing = {
+        name for (name, one), (_, other) in zip(first.headers, second.headers, strict=True) if one != other
+    }
+    assert differing == {"Authorization"}
+    assert tokens.given == ["token-1", "token-2"]
+
+
+def test_a_token_refused_twice_is_an_answer(client: PartnerCenter, end: FarEnd) -> None:
+    """There is no third try: the second 401 is the answer, with its code."""
+    end.script.append(Say(status=401, body=b'{"code":900421,"description":"MFA is required"}'))
+    error = refusal(confirm, client)
+    assert (error.answer.status, error.answer.code) == (401, "900421")
+    assert len(end.asked) == 2
+
+
+def test_a_refusal_keeps_what_support_asks_for(client: PartnerCenter, end: FarEnd) -> None:
+    """Status, code, name, retryable, ids: all of the documented duplicate answer, and nothing of its text."""
+    headers = {"MS-RequestId": "r", "MS-CorrelationId": "c", "MS-CV": "v.0", "Retry-After": "7"}
+    end.script.append(Say(status=400, headers=headers, body=DUPLICATE.body))
+    error = refusal(confirm, client)
+    answer = error.answer
+    assert (answer.status, answer.code, answer.retryable) == (400, "600061", False)
+    assert answer.error_name == "PartnerConfirmedAgreementAlreadyExists"
+    assert (answer.request_id, answer.correlation_id, answer.cv, answer.retry_after) == ("r", "c", "v.0", 7)
+    assert (error.write, error.maybe_recorded) == (True, False)
+    assert str(error) == "Partner Center answered 400, code 600061"
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_a_failure_of_the_service_may_have_recorded(client: PartnerCenter, end: FarEnd, status: int) -> None:
+    """After a POST, an error on the service's side leaves open what it had done by then."""
+    end.script.append(Say(status=status, body=b"<html>Bad gateway</html>"))
+    assert refusal(confirm, client).maybe_recorded
+
+
+def test_a_redirect_is_not_followed(client: PartnerCenter, end: FarEnd) -> None:
+    """A redirect would carry the token elsewhere: it is an answer like any other."""
+    end.script.append(Say(status=307, headers={"Location": "/elsewhere"}))
+    assert refusal(confirm, client).answer.status == 307
+    assert len(end.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Cut(),
+        Say(status=201, body=b'{"type', content_length=100),
+        Say(status=201),
+        Say(status=201, body=b"OK"),
+        Say(status=201, body=b"[]"),
+        Say(status=201, body=b"[" * 200_000),
+        Say(status=200, body=b'{"type":"MicrosoftCustomerAgreement","dateAgreed":"x","primaryContact":{}}'),
+        Say(status=201, body=CREATED.body.replace(b"Carr", b"Other")),
+        Say(status=201, body=b" " * (2**20 + 1)),
+    ],
+    ids=[
+        "cut",
+        "cut-midway",
+        "empty",
+        "not-json",
+        "not-an-object",
+        "too-deep",
+        "no-date",
+        "not-ours",
+        "too-long",
+    ],
+)
+def test_an_answer_of_no_use_may_have_recorded(client: PartnerCenter, end: FarEnd, said: Say | Cut) -> None:
+    """Whatever cannot be used after a POST leaves open whether it was recorded, and quotes nothing."""
+    end.script.append(said)
+    error = no_answer(confirm, client)
+    assert (error.write, error.maybe_recorded) == (True, True)
+    assert "Carr" not in str(error)
+
+
+def test_a_connection_never_made_recorded_nothing(end: FarEnd, tokens: GivenTokens) -> None:
+    """Only a failed connect is surely not sent."""
+    client = PartnerCenter("https://localhost:1", tokens, Timeouts(connect=5, read=5), Gate())
+    error = no_answer(confirm, client)
+    assert (error.write, error.maybe_recorded) == (True, False)
+
+
+def test_an_unknown_authority_is_never_talked_to(
+    end: FarEnd, tokens: GivenTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS is verified: a server that nobody vouches for gets no request and no token."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    no_answer(confirm, PartnerCenter(end.url, tokens, Timeouts(connect=5, read=5), Gate()))
+    assert end.asked == []
+
+
+def test_an_answer_that_does_not_come_in_time(end: FarEnd, tokens: GivenTokens) -> None:
+    """A read time-out leaves open whether it was recorded."""
+    release = threading.Event()
+
+    def never() -> Say:
+        assert release.wait(10)
+        return CREATED
+
+    end.script.append(never)
+    client = PartnerCenter(end.url, tokens, Timeouts(connect=5, read=0.1), Gate())
+    assert no_answer(confirm, client).maybe_recorded
+    release.set()
+
+
+def test_no_time_left_means_not_asked(client: PartnerCenter, end: FarEnd) -> None:
+    """When the deadline has passed before the call, there is no call."""
+    error = no_answer(lambda c: confirm(c, seconds=0), client)
+    assert (error.write, error.maybe_recorded, end.asked) == (True, False, [])
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "120"}, {}], ids=["retry-after", "none"])
+def test_throttling_closes_the_gate_for_everyone(
+    client: PartnerCenter, end: FarEnd, headers: dict[str, str]
+) -> None:
+    """After a 429 nobody calls until Retry-After, or for a few seconds when the service names none."""
+    end.script += [
+        Say(status=429, headers=headers, body=b'{"statusCode":429,"message":"Rate limit"}'),
+        CREATED,
+    ]
+    error = refusal(confirm, client)
+    assert (error.answer.status, error.maybe_recorded) == (429, False)
+    with pytest.raises(GateClosedError) as caught:
+        confirm(client, seconds=1)
+    assert 1 < caught.value.retry_after <= 120
+    assert len(end.asked) == 1
+
+
+def test_a_list_in_either_form_is_read(client: PartnerCenter, end: FarEnd) -> None:
+    """Agreements come in an envelope or as a bare array, without a zone, with fields missing."""
+    item = {
+        "primaryContact": {"firstName": "Tania", "lastName": None},
+        "templateId": TEMPLATE,
+        "dateAgreed": "2019-08-26T00:00:00",
+        "type": "MicrosoftCustomerAgreement",
+        "agreementLink": "https://aka.ms/customeragreement",
+    }
+    end.script += [
+        Say(body=json.dumps({"totalCount": 1, "items": [item]}).encode()),
+        Say(body=json.dumps([item]).encode()),
+    ]
+    assert recorded(client) == recorded(client)
+    assert end.asked[0].line == (
+        f"GET /v1/customers/{CUSTOMER}/agreements?agreementType=MicrosoftCustomerAgreement HTTP/1.1"
+    )
+    headers = dict(end.asked[0].headers)
+    assert headers["MS-CorrelationId"] == str(CORRELATION_ID)
+    assert "Content-Type" not in headers
+
+
+def test_a_list_gives_instants_in_utc(client: PartnerCenter, end: FarEnd) -> None:
+    """A date without a zone is UTC."""
+    item = {"type": "T", "dateAgreed": "2019-08-26T00:00:00", "primaryContact": {}}
+    end.script.append(Say(body=json.dumps([item]).encode()))
+    assert recorded(client)[0].date_agreed == datetime(2019, 8, 26, tzinfo=UTC)
+
+
+def test_no_agreement_said_as_an_error_is_an_empty_list(client: PartnerCenter, end: FarEnd) -> None:
+    """600009 means that there is none."""
+    end.script.append(Say(status=404, body=b'{"code":600009}'))
+    assert recorded(client) == []
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"items":[1]}', b'[{"type":"T"}]', b"3"])
+def test_a_list_that_cannot_be_read_is_no_empty_list(client: PartnerCenter, end: FarEnd, body: bytes) -> None:
+    """What cannot be read must not pass for "nothing on record"."""
+    end.script.append(Say(body=body))
+    error = no_answer(recorded, client)
+    assert (error.write, error.maybe_recorded) == (False, False)
+
+
+def test_another_error_of_a_list_is_raised(client: PartnerCenter, end: FarEnd) -> None:
+    """An error that does not mean "none" is an error."""
+    end.script.append(Say(status=403, body=b"no rights"))
+    assert refusal(recorded, client).answer.code is None

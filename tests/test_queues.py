@@ -1,0 +1,373 @@
+import threading
+from typing import Any, cast
+
+import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusConnectionError, ServiceBusError
+
+from agreements import identity
+from agreements.deadline import Deadline
+from agreements.deliveries import RetryKind
+from agreements.errors import EventError, GateClosedError, Reason
+from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
+from agreements.queues import QueueNames, Queues, address
+from tests.fakes import (
+    CORRELATION,
+    CUSTOMER,
+    NOW,
+    PLANTED,
+    REQUEST,
+    FakeServiceBusClient,
+    delivery,
+    event,
+    received,
+    refusal,
+)
+
+NAMES = QueueNames(retries="retries", duplicates="duplicates", rejections="rejections")
+ORIGIN = "agreement-acceptances/7/2026-03-02T09:30:00.000Z"
+PUBLISHED = delivery(properties={"source": "crm"}, content_type="application/cloudevents+json")
+RETRY = Retry(
+    kind=RetryKind.THROTTLED,
+    reason=Reason.THROTTLED,
+    at=NOW.replace(hour=10),
+    since=NOW,
+    attempt=2,
+    maybe_recorded=True,
+    unanswered=REQUEST,
+)
+DUPLICATE = Duplicate(reason=Reason.ALREADY_RECORDED)
+REJECTED = Rejected(reason=Reason.REFUSED, detail="Partner Center answered 400, code 2000")
+ASKED = Attempt(event=event(), answer=refusal(400, "2000"))
+COMMON = {
+    "source": "crm",
+    "mcaOrigin": ORIGIN,
+    "mcaReplay": 0,
+    "mcaFirstEnqueuedTime": "2026-03-02T09:30:00.000000Z",
+    "mcaCorrelationId": str(CORRELATION),
+    "mcaEventId": "an-id-of-the-publisher",
+    "mcaCustomerTenantId": str(CUSTOMER),
+    "mcaErrorCode": "2000",
+    "mcaHttpStatus": 400,
+}
+SENT = pytest.mark.parametrize(
+    "outcome", [RETRY, DUPLICATE, REJECTED], ids=["retry", "duplicate", "rejected"]
+)
+
+
+def addressed(outcome: Outcome, attempt: Attempt = ASKED, **changes: Any) -> tuple[str, ServiceBusMessage]:
+    """Return queue and copy of an outcome that has one."""
+    found = address(delivery(**{"properties": {"source": "crm"}, **changes}), attempt, outcome, NAMES)
+    assert found is not None
+    return found
+
+
+def properties(message: ServiceBusMessage) -> dict[str, object]:
+    """Return the application properties of a copy."""
+    return cast("dict[str, object]", message.application_properties)
+
+
+def test_a_confirmed_event_needs_no_copy() -> None:
+    """What is confirmed ends by the message being completed."""
+    assert address(PUBLISHED, ASKED, Confirmed(), NAMES) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "queue"), [(RETRY, "retries"), (DUPLICATE, "duplicates"), (REJECTED, "rejections")]
+)
+def test_each_outcome_has_its_queue(outcome: Outcome, queue: str) -> None:
+    """A retry, a duplicate and a rejection each go to their own queue."""
+    assert addressed(outcome)[0] == queue
+
+
+@SENT
+@pytest.mark.parametrize("content_type", ["application/cloudevents+json", None])
+def test_a_copy_is_the_message_itself(outcome: Outcome, content_type: str | None) -> None:
+    """Body and content type go on byte for byte, the correlation id with them."""
+    body = b"\xff\x00not even JSON"
+    _, copy = addressed(outcome, body=body, content_type=content_type)
+    assert b"".join(cast("Any", copy.body)) == body
+    assert (copy.content_type, copy.correlation_id) == (content_type, str(CORRELATION))
+
+
+def test_a_retry_carries_on() -> None:
+    """A retry is scheduled, and carries all that the next attempt must know."""
+    _, copy = addressed(RETRY)
+    assert copy.scheduled_enqueue_time_utc == RETRY.at
+    assert properties(copy) == COMMON | {
+        "mcaAttempt": 2,
+        "mcaMaybeRecorded": True,
+        "mcaOutcome": "Retry",
+        "mcaReason": "Throttled",
+        "mcaRequestId": str(REQUEST),
+        "mcaRetryKind": "throttled",
+        "mcaRetryingSince": "2026-03-02T09:30:00.000000Z",
+    }
+
+
+def test_a_retry_without_an_unanswered_id_carries_none() -> None:
+    """Where every answer was definite, the next attempt gets an id of its own."""
+    answered = Retry(
+        kind=RETRY.kind,
+        reason=RETRY.reason,
+        at=NOW,
+        since=NOW,
+        attempt=2,
+        maybe_recorded=False,
+        unanswered=None,
+    )
+    _, copy = addressed(answered)
+    assert "mcaRequestId" not in properties(copy)
+    assert received(copy, "retries").request_id == identity.request_id(ORIGIN, 2)
+
+
+def test_a_retry_comes_back_as_what_it_was() -> None:
+    """What comes back from the retries queue is the same event, one attempt on."""
+    _, copy = addressed(RETRY)
+    found = received(copy, "retries")
+    assert (found.origin, found.event_id, found.correlation_id) == (
+        ORIGIN,
+        "an-id-of-the-publisher",
+        CORRELATION,
+    )
+    assert (found.attempt, found.maybe_recorded, found.unanswered) == (2, True, REQUEST)
+    assert (found.retry_kind, found.retrying_since) == (RetryKind.THROTTLED, NOW)
+    assert (found.first_enqueued_time, found.properties) == (NOW, {"source": "crm"})
+
+
+def test_a_duplicate_is_parked_with_its_reason() -> None:
+    """Whoever looks at a duplicate sees how the record compares, and under which request id it was met."""
+    _, copy = addressed(DUPLICATE, attempt=ASKED)
+    assert copy.scheduled_enqueue_time_utc is None
+    assert properties(copy) == COMMON | {
+        "mcaAttempt": 1,
+        "mcaOutcome": "Duplicate",
+        "mcaReason": "AlreadyRecorded",
+        "mcaRequestId": str(identity.request_id(ORIGIN, 1)),
+    }
+
+
+def test_a_rejection_shows_in_every_tool() -> None:
+    """Reason and advice stand where every Service Bus tool shows them."""
+    _, copy = addressed(REJECTED)
+    assert copy.scheduled_enqueue_time_utc is None
+    assert properties(copy) == COMMON | {
+        "mcaAttempt": 1,
+        "mcaOutcome": "Rejected",
+        "mcaReason": "Refused",
+        "mcaRequestId": str(identity.request_id(ORIGIN, 1)),
+        "DeadLetterReason": "Refused",
+        "DeadLetterErrorDescription": (
+            "Partner Center answered 400, code 2000. "
+            "Look up the error code, mend the event's data and replay it."
+        ),
+    }
+
+
+def test_an_unreadable_event_has_no_customer_and_no_request() -> None:
+    """Without an event nothing was asked: there is no customer, request id or answer to show."""
+    error = EventError(Reason.FIELD_INVALID, "primaryContact.email", "must be an e-mail address")
+    _, copy = addressed(Rejected(reason=error.reason, detail=str(error)), Attempt(answer=error))
+    absent = {"mcaCustomerTenantId", "mcaRequestId", "mcaErrorCode", "mcaHttpStatus"}
+    assert not absent & set(properties(copy))
+    assert properties(copy)["DeadLetterErrorDescription"] == (
+        "FieldInvalid primaryContact.email must be an e-mail address. "
+        "Correct the field that is named and send the event again."
+    )
+
+
+def test_without_an_answer_none_is_shown() -> None:
+    """Status and code are those of an answer; any other error has none."""
+    _, copy = addressed(RETRY, Attempt(event=event(), answer=GateClosedError(90)))
+    assert not {"mcaErrorCode", "mcaHttpStatus"} & set(properties(copy))
+
+
+@SENT
+def test_no_name_or_address_is_in_a_property(outcome: Outcome) -> None:
+    """Whatever the event holds, only the body of a copy has it."""
+    shown = str(properties(addressed(outcome)[1]))
+    assert not [planted for planted in PLANTED if planted in shown]
+
+
+@SENT
+def test_sending_again_names_it_the_same(outcome: Outcome) -> None:
+    """A crash between send and complete sends the copy again under its id: the queue drops it."""
+    assert addressed(outcome)[1].message_id == addressed(outcome, delivery_count=2)[1].message_id
+
+
+def test_ids_of_copies() -> None:
+    """A retry is named by the message that it follows, a parked copy by its origin and queue."""
+    later: dict[str, Any] = {"position": "agreement-retries/9/2026-03-02T10:00:00.000Z"}
+    assert addressed(RETRY)[1].message_id == identity.retry_message_id(ORIGIN)
+    assert addressed(RETRY, **later)[1].message_id == identity.retry_message_id(later["position"])
+    assert addressed(DUPLICATE, **later)[1].message_id == identity.parked_message_id(ORIGIN, "duplicates")
+    assert addressed(REJECTED, **later)[1].message_id == identity.parked_message_id(ORIGIN, "rejections")
+
+
+# --- sending
+
+CUT = ServiceBusConnectionError(message="cut")
+
+
+class Sending:
+    """Queues over a fake client, that note the pauses instead of taking them."""
+
+    def __init__(self, client: FakeServiceBusClient | None = None) -> None:
+        self.client = client or FakeServiceBusClient()
+        self.pauses: list[float] = []
+        self._queues = Queues(self.client.as_client(), NAMES, 30, self.pauses.append)
+
+    def send(self, outcome: Outcome = REJECTED, deadline: Deadline | None = None) -> None:
+        """Send an outcome of the published event."""
+        self._queues.send(PUBLISHED, ASKED, outcome, deadline or Deadline.after(150))
+
+
+def test_a_sender_is_opened_once_and_kept() -> None:
+    """Opening takes half a second: each queue has one sender, opened when it is first needed."""
+    sending = Sending()
+    assert sending.client.opened == []
+    for outcome in (REJECTED, REJECTED, RETRY):
+        sending.send(outcome)
+    assert [(queue, len(sender.sent)) for queue, sender in sending.client.opened] == [
+        ("rejections", 2),
+        ("retries", 1),
+    ]
+    assert sending.pauses == []
+
+
+def test_what_is_sent_is_the_addressed_copy() -> None:
+    """The sender of the queue gets the copy that is addressed to it."""
+    sending = Sending()
+    sending.send(RETRY)
+    [(_, sender)] = sending.client.opened
+    [(copy, _)] = sender.sent
+    assert properties(copy)["mcaOutcome"] == "Retry"
+    assert copy.message_id == identity.retry_message_id(ORIGIN)
+
+
+def test_nothing_is_sent_for_a_confirmed_event() -> None:
+    """A confirmed event opens no sender, not even without time left."""
+    sending = Sending()
+    sending.send(Confirmed(), Deadline.after(0))
+    assert sending.client.opened == []
+
+
+def test_one_queue_may_serve_two_ends() -> None:
+    """Two names for one queue share its one sender: a sender is never opened twice."""
+    client = FakeServiceBusClient()
+    names = QueueNames(retries="retries", duplicates="parked", rejections="parked")
+    queues = Queues(client.as_client(), names, 30)
+    for outcome in (DUPLICATE, REJECTED):
+        queues.send(PUBLISHED, ASKED, outcome, Deadline.after(150))
+    assert [queue for queue, _ in client.opened] == ["parked"]
+
+
+@pytest.mark.parametrize(("left", "least", "most"), [(150.0, 30.0, 30.0), (10.0, 9.0, 10.0)])
+def test_a_send_always_has_a_timeout(left: float, least: float, most: float) -> None:
+    """A send takes its own timeout at most, and never more than is left for the delivery."""
+    sending = Sending()
+    sending.send(deadline=Deadline.after(left))
+    [(_, sender)] = sending.client.opened
+    [(_, timeout)] = sender.sent
+    assert least <= timeout <= most
+
+
+def test_after_the_deadline_nothing_is_sent() -> None:
+    """With no time left the send fails without being tried; the message will come again."""
+    sending = Sending()
+    with pytest.raises(OperationTimeoutError, match="no time was left to send to rejections"):
+        sending.send(deadline=Deadline.after(0))
+    assert sending.client.opened == []
+    assert sending.pauses == [30]
+
+
+def test_a_failed_send_pauses_and_goes_up() -> None:
+    """A raise is an immediate redelivery: half a minute passes first, then the SDK's own error goes up."""
+    sending = Sending(FakeServiceBusClient(CUT))
+    with pytest.raises(ServiceBusConnectionError) as caught:
+        sending.send()
+    assert caught.value is CUT
+    assert sending.pauses == [30]
+
+
+def test_a_failed_sender_is_forgotten() -> None:
+    """A sender that failed is closed and never used again: the next send opens a new one."""
+    sending = Sending(FakeServiceBusClient(CUT))
+    with pytest.raises(ServiceBusError):
+        sending.send()
+    sending.send()
+    assert [(sender.closed, len(sender.sent)) for _, sender in sending.client.opened] == [
+        (True, 0),
+        (False, 1),
+    ]
+
+
+def test_a_close_that_fails_hides_nothing() -> None:
+    """When the failed sender cannot even be closed, the first error is the one that goes up."""
+    sending = Sending(FakeServiceBusClient(CUT, close_error=ServiceBusError("close")))
+    with pytest.raises(ServiceBusConnectionError) as caught:
+        sending.send()
+    assert caught.value is CUT
+    sending.send()
+    assert len(sending.client.opened) == 2
+
+
+def test_a_sender_that_cannot_be_opened_is_tried_again() -> None:
+    """Failing to open is a failed send; the next one tries to open again."""
+    sending = Sending(FakeServiceBusClient(open_error=CUT))
+    with pytest.raises(ServiceBusConnectionError):
+        sending.send()
+    sending.client.open_error = None
+    sending.send()
+    assert len(sending.client.opened) == 1
+
+
+def test_a_bug_goes_up_at_once() -> None:
+    """What is not the broker's failure is neither paused for nor taken for a broken sender."""
+    sending = Sending(FakeServiceBusClient(ValueError("cannot be encoded")))
+    with pytest.raises(ValueError, match="cannot be encoded"):
+        sending.send()
+    sending.send()
+    [(_, sender)] = sending.client.opened
+    assert (sender.closed, len(sender.sent), sending.pauses) == (False, 1, [])
+
+
+class Holding(FakeServiceBusClient):
+    """Holds whoever opens a sender until it is released: so the queue's lock stays taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = threading.Event()
+        self.release = threading.Event()
+
+    def get_queue_sender(self, queue: str) -> Any:
+        """Hold, then open."""
+        self.held.set()
+        self.release.wait(5)
+        return super().get_queue_sender(queue)
+
+
+def test_a_queue_takes_one_send_at_a_time() -> None:
+    """The SDK's senders are not thread-safe: a second send waits, for its timeout at most."""
+    client = Holding()
+    sending = Sending(client)
+    first = threading.Thread(target=sending.send)
+    first.start()
+    assert client.held.wait(5)
+    with pytest.raises(OperationTimeoutError, match="no time was left"):
+        sending.send(deadline=Deadline.after(0.05))
+    client.release.set()
+    first.join()
+    sending.send()
+    [(_, sender)] = client.opened
+    assert (len(sender.sent), sender.closed) == (2, False)
+
+
+def test_the_lock_is_free_after_a_failure() -> None:
+    """A failed send does not keep others from sending: the next one gets through at once."""
+    sending = Sending(FakeServiceBusClient(CUT, ValueError("bug")))
+    for error in (ServiceBusError, ValueError):
+        with pytest.raises(error):
+            sending.send()
+    sending.send(deadline=Deadline.after(1))
+    assert len(sending.client.opened[-1][1].sent) == 1

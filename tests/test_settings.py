@@ -1,0 +1,217 @@
+import pytest
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from agreements import settings
+from agreements.errors import SettingsError
+from agreements.settings import FunctionAppSettings, ServiceBusSettings
+from tests.fakes import shown
+
+GUID = "14876998-c0dc-46e6-9d0c-65a57a6c32ec"
+SECRET = "planted-secret"
+NEEDED = {
+    "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
+    "PARTNER_TENANT_ID": GUID,
+    "PARTNER_CLIENT_ID": GUID,
+    "PARTNER_CLIENT_SECRET": SECRET,
+    "PARTNER_REFRESH_TOKEN": SECRET,
+}
+
+
+class ServiceBusOnly(BaseModel):
+    """What a command needs that only talks to Service Bus."""
+
+    service_bus: ServiceBusSettings
+
+
+def read(**changes: str) -> FunctionAppSettings:
+    """Read what is needed, with some variables changed; an empty one counts as none."""
+    return settings.read(FunctionAppSettings, NEEDED | changes)
+
+
+def problems(**changes: str) -> tuple[str, ...]:
+    """Return what is wrong with an environment."""
+    with pytest.raises(SettingsError) as caught:
+        read(**changes)
+    return caught.value.problems
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """With only what is required, everything else has its documented default."""
+    given = read()
+    assert given.queues.model_dump() == {
+        "acceptances": "agreement-acceptances",
+        "retries": "agreement-retries",
+        "duplicates": "agreement-duplicates",
+        "rejections": "agreement-rejections",
+    }
+    assert given.partner_center.model_dump() == {
+        "url": "https://api.partnercenter.microsoft.com",
+        "connect_timeout": 5,
+        "read_timeout": 30,
+    }
+    assert (given.token.authority, given.token.timeout) == ("https://login.microsoftonline.com", 15)
+    assert given.retry.model_dump() == {
+        "base_seconds": 5,
+        "cap_seconds": 900,
+        "limit_hours": 24,
+        "slow_base_seconds": 300,
+        "slow_cap_seconds": 3600,
+        "slow_limit_hours": 168,
+        "new_customer_grace_seconds": 3600,
+    }
+    assert given.delivery.model_dump() == {"send_timeout": 30, "deadline": 150}
+
+
+def test_secrets_are_read_and_never_shown() -> None:
+    """Secrets are there for those who use them, and masked wherever settings are shown."""
+    given = read(ServiceBus=f"Endpoint=sb://x;SharedAccessKey={SECRET}")
+    assert given.token.client_secret.get_secret_value() == SECRET
+    assert given.token.refresh_token.get_secret_value() == SECRET
+    assert given.service_bus.connection_string == SecretStr(f"Endpoint=sb://x;SharedAccessKey={SECRET}")
+    assert SECRET not in f"{given} {given!r}"
+
+
+def test_the_environment_is_read_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default the process's environment is read, as it is at the time of reading."""
+    monkeypatch.setenv("ServiceBus__fullyQualifiedNamespace", "late.servicebus.windows.net")
+    assert settings.read(ServiceBusOnly).service_bus.namespace == "late.servicebus.windows.net"
+
+
+def test_only_what_the_model_groups_is_demanded() -> None:
+    """A command demands only the settings it uses."""
+    environ = {"ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net"}
+    assert settings.read(ServiceBusOnly, environ).service_bus.namespace == environ.popitem()[1]
+
+
+def test_all_that_is_missing_is_named_at_once() -> None:
+    """Every missing setting has its line: its variable's name and what belongs there."""
+    with pytest.raises(SettingsError) as caught:
+        settings.read(FunctionAppSettings, {})
+    assert caught.value.problems == (
+        "ServiceBus__fullyQualifiedNamespace must be a host name, unless ServiceBus is a connection string",
+        "PARTNER_TENANT_ID is missing: a GUID: the partner's tenant",
+        "PARTNER_CLIENT_ID is missing: a GUID: the app registration's client id",
+        "PARTNER_CLIENT_SECRET is missing: a secret of the app registration",
+        "PARTNER_REFRESH_TOKEN is missing: the refresh token of a consent given with MFA",
+    )
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n"], ids=["empty", "spaces", "newline"])
+def test_a_blank_variable_is_none(blank: str) -> None:
+    """A variable that is set to nothing is as good as not set: the default holds, or it is missing."""
+    assert read(RETRIES_QUEUE=blank).queues.retries == "agreement-retries"
+    assert problems(PARTNER_TENANT_ID=blank) == (
+        "PARTNER_TENANT_ID is missing: a GUID: the partner's tenant",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("PARTNER_TENANT_ID", "contoso", "a GUID: the partner's tenant"),
+        ("PARTNER_CLIENT_ID", "contoso", "a GUID: the app registration's client id"),
+        ("PARTNER_CENTER_URL", "http://api.example", "an https address"),
+        ("PARTNER_CENTER_URL", "https://", "an https address"),
+        ("PARTNER_CENTER_URL", "https://[", "an https address"),
+        ("PARTNER_CENTER_URL", "https://api.example/?a=b", "an https address"),
+        ("PARTNER_CENTER_URL", "https://api.example/#a", "an https address"),
+        ("PARTNER_AUTHORITY_URL", "login.example", "an https address"),
+        ("CONNECT_TIMEOUT_SECONDS", "0", "seconds above 0"),
+        ("READ_TIMEOUT_SECONDS", "inf", "seconds above 0"),
+        ("TOKEN_TIMEOUT_SECONDS", "nan", "seconds above 0"),
+        ("SEND_TIMEOUT_SECONDS", "-1", "seconds above 0"),
+        ("DEADLINE_SECONDS", "soon", "seconds above 0"),
+        ("RETRY_BASE_SECONDS", "0", "seconds above 0"),
+        ("RETRY_CAP_SECONDS", "4.9", "seconds, RETRY_BASE_SECONDS or more"),
+        ("RETRY_LIMIT_HOURS", "0", "hours above 0"),
+        ("SLOW_RETRY_BASE_SECONDS", "x", "seconds above 0"),
+        ("SLOW_RETRY_CAP_SECONDS", "299", "seconds, SLOW_RETRY_BASE_SECONDS or more"),
+        ("SLOW_RETRY_LIMIT_HOURS", "-1", "hours above 0"),
+        ("NEW_CUSTOMER_GRACE_SECONDS", "-1", "seconds, 0 or more"),
+        ("NEW_CUSTOMER_GRACE_SECONDS", "inf", "seconds, 0 or more"),
+        (
+            "ServiceBus__fullyQualifiedNamespace",
+            "sb://contoso/",
+            "a host name, unless ServiceBus is a connection string",
+        ),
+        ("ServiceBus__credential", "password", "managedidentity"),
+        ("ServiceBus__clientId", "me", "a GUID: the client id of a user-assigned identity"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_variable(name: str, value: str, problem: str) -> None:
+    """The error has the variable and what belongs there, once."""
+    assert problems(**{name: value}) == (f"{name} must be {problem}",)
+
+
+@pytest.mark.parametrize(
+    "name", [*NEEDED, "PARTNER_CENTER_URL", "RETRY_BASE_SECONDS", "ServiceBus__clientId"]
+)
+def test_no_value_is_shown_in_an_error(name: str) -> None:
+    """A wrong value may be a secret in the wrong place: neither it nor any other is in the error."""
+    planted = f"{SECRET} ;"
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: planted, "DEADLINE_SECONDS": planted})
+    assert SECRET not in shown(caught.value)
+    assert GUID not in shown(caught.value)
+
+
+def test_several_problems_are_all_named() -> None:
+    """Whoever deploys mends everything in one go."""
+    assert problems(PARTNER_TENANT_ID="", DEADLINE_SECONDS="0") == (
+        "PARTNER_TENANT_ID is missing: a GUID: the partner's tenant",
+        "DEADLINE_SECONDS must be seconds above 0",
+    )
+
+
+def test_a_wrong_base_is_not_blamed_on_its_cap() -> None:
+    """A cap is compared only with a base that could be read."""
+    assert problems(RETRY_BASE_SECONDS="x", RETRY_CAP_SECONDS="1") == (
+        "RETRY_BASE_SECONDS must be seconds above 0",
+    )
+
+
+def test_a_cap_may_be_its_base() -> None:
+    """Base and cap may be equal, then every wait is drawn from the same range."""
+    given = read(RETRY_BASE_SECONDS="7", RETRY_CAP_SECONDS="7", SLOW_RETRY_CAP_SECONDS="300")
+    assert (given.retry.base_seconds, given.retry.cap_seconds, given.retry.slow_cap_seconds) == (7, 7, 300)
+
+
+def test_no_grace_at_all_is_allowed() -> None:
+    """Zero turns the grace for new customers off."""
+    assert read(NEW_CUSTOMER_GRACE_SECONDS="0").retry.new_customer_grace_seconds == 0
+
+
+def test_a_trailing_slash_is_dropped() -> None:
+    """An address may end in a slash; paths are joined to it without."""
+    given = read(PARTNER_CENTER_URL="https://api.example:8443/base/")
+    assert given.partner_center.url == "https://api.example:8443/base"
+
+
+def test_a_connection_string_needs_no_namespace() -> None:
+    """On one machine a connection string stands for the namespace."""
+    given = read(ServiceBus="Endpoint=sb://x", ServiceBus__fullyQualifiedNamespace="")
+    assert given.service_bus.namespace is None
+
+
+@pytest.mark.parametrize("name", FunctionAppSettings.model_fields)
+def test_settings_do_not_change(name: str) -> None:
+    """Settings are read once; nobody can change them afterwards."""
+    concern = getattr(read(), name)
+    first = next(iter(type(concern).model_fields))
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(concern, first, "changed")
+
+
+@pytest.mark.parametrize(
+    ("concern", "name"),
+    [
+        (concern.__name__, name)
+        for concern in settings.Concern.__subclasses__()
+        for name in concern.model_fields
+    ],
+)
+def test_every_setting_says_what_belongs_there(concern: str, name: str) -> None:
+    """Each field has a variable's name and a description, of which errors are made."""
+    field = getattr(settings, concern).model_fields[name]
+    assert field.alias
+    assert field.description
