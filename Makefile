@@ -1,6 +1,5 @@
 # Every target builds .venv by itself and reuses it while nothing changed.
 .DEFAULT_GOAL := help
-.SHELLFLAGS := -euc
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
@@ -22,11 +21,11 @@ run: $(VENV) ## Start everything on this machine, publish the samples, show each
 
 send: $(VENV) ## Send one more event to the running stack (EVENT=file.json)
 	@$(if $(EVENT),,echo 'say which event: make send EVENT=local/samples/01-new-customer.json' >&2; exit 2;) \
-	$(BIN)/python -m local.send --ready-file $(READY) $(EVENT) $(ARGS)
+	$(BIN)/python -m local.send --ready-file $(READY) '$(EVENT)' $(ARGS)
 
 look: $(VENV) ## Show what lies in a queue of the running stack, or in the ledger (AT=agreement-rejections, AT=ledger)
 	@$(if $(AT),,echo 'say where: make look AT=agreement-rejections' >&2; exit 2;) \
-	$(BIN)/python -m local.look --ready-file $(READY) '$(AT)'
+	$(BIN)/python -m local.look --ready-file $(READY) '$(value AT)'
 
 test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 5 minutes
 	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run make fmt' >&2; exit 1; }
@@ -57,13 +56,14 @@ clean: ## Remove what the targets made
 
 $(PACKAGES): requirements-dev.txt
 	@$(if $(PYTHON),,echo 'Python 3.13 is missing: install it, or name it: make PYTHON=/path/to/python3.13' >&2; exit 1;) \
-	echo 'building .venv (once; about half a minute)' >&2; \
-	$(PYTHON) -m venv --clear .venv; \
-	$(BIN)/python -m pip install $(pip_flags) --require-hashes -r requirements-dev.txt; \
-	touch $(PACKAGES)
+	[ "$$("$(PYTHON)" -c $(is_313) 2>&1)" = 1 ] || { echo '$(PYTHON) is not Python 3.13' >&2; exit 1; }
+	@echo 'building .venv (once; about half a minute)' >&2
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(BIN)/python -m pip install $(pip_flags) --require-hashes -r requirements-dev.txt
+	@touch $(PACKAGES)
 
 $(VENV): $(PACKAGES) pyproject.toml
-	@$(BIN)/python -m pip install $(pip_flags) --no-deps --no-build-isolation --editable .; \
-	touch $(VENV)
+	@$(BIN)/python -m pip install $(pip_flags) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)
 
 pip_flags := -qq --disable-pip-version-check

@@ -1,7 +1,7 @@
 """A message as it was delivered to us, and our own properties on it: read leniently, written exactly."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum, unique
 from typing import Protocol
@@ -79,18 +79,18 @@ class Delivery:
         origin: names the message with which the event first arrived.
         delivery_count: counts from 1.
         properties: the publisher's own, without ours and without stale ones.
-        attempt: counts from 1; what counts is an answer of Partner Center, not a delivery.
+        attempt: counts from 1; neither a redelivery counts nor a delivery that met a closed gate.
         unanswered: the MS-RequestId of an earlier attempt that got no definite answer.
     """
 
-    body: bytes
+    body: bytes = field(repr=False)
     content_type: str | None
     position: str
     origin: str
     correlation_id: UUID
     event_id: str
     delivery_count: int
-    properties: Mapping[str, Scalar]
+    properties: Mapping[str, Scalar] = field(repr=False)
     first_enqueued_time: datetime
     attempt: int = 1
     replay: int = 0
@@ -101,8 +101,12 @@ class Delivery:
 
     @property
     def may_be_recorded(self) -> bool:
-        """Whether an earlier delivery, attempt or replay may have had this event recorded already."""
-        return self.maybe_recorded or self.delivery_count > 1 or self.replay > 0
+        """Whether an earlier delivery, attempt or replay may have had this event recorded already.
+
+        A retry may always: when its copy was sent but the original not completed, that was delivered again.
+        """
+        again = self.delivery_count > 1 or self.position != self.origin
+        return again or self.maybe_recorded or self.replay > 0
 
     @property
     def request_id(self) -> UUID:
@@ -126,6 +130,8 @@ def receive(message: _Message, *, queue: str, ours: bool) -> Delivery:
     number, enqueued = message.sequence_number, message.enqueued_time_utc
     if number is None or enqueued is None:
         raise ValueError("the host gave no sequence number or no enqueued time")
+    # The library leaves a time without a zone naive; the broker's times are UTC.
+    enqueued = enqueued if enqueued.tzinfo else enqueued.replace(tzinfo=UTC)
     given = message.application_properties or {}
     position = identity.position(queue, number, enqueued)
     trusted = _Written(given if ours else {})

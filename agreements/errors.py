@@ -81,6 +81,11 @@ class Reason(StrEnum):
         Actor.OPERATIONS,
         "Wait until Microsoft has vetted the customer's account, then replay.",
     )
+    OTHER_TYPE_RECORDED = (
+        "OtherTypeRecorded",
+        Actor.OPERATIONS,
+        "Microsoft recorded it as another type of agreement: check the template, then confirm anew.",
+    )
     RETRIES_EXHAUSTED = (
         "RetriesExhausted",
         Actor.OPERATIONS,
@@ -196,9 +201,12 @@ class Answer:
 
 
 class AnswerError(PartnerCenterError):
-    """The service answered, and the answer was no."""
+    """The service answered, and the answer was no.
 
-    def __init__(self, answer: Answer, *, write: bool) -> None:
+    ``about_event`` is false for a call that concerns no customer: its refusal says nothing about the event.
+    """
+
+    def __init__(self, answer: Answer, *, write: bool, about_event: bool = True) -> None:
         # A failure or a time-out of the service's own says nothing about what it had done by then, and a 2xx
         # that is not one of the documented ones says that it did something.
         indefinite = answer.status < 300 or answer.status >= 500 or answer.status == 408
@@ -208,6 +216,7 @@ class AnswerError(PartnerCenterError):
             maybe_recorded=write and indefinite,
         )
         self.answer = answer
+        self.about_event = about_event
 
 
 class NoAnswerError(PartnerCenterError):

@@ -116,7 +116,7 @@ class AcceptanceEvent(_Contract):
     date_agreed: Annotated[DateAgreed, BeforeValidator(_date_agreed)] = Field(
         description="an ISO 8601 date (2018-06-14) or date and time (2018-06-14T09:30:00Z)"
     )
-    primary_contact: Contact = Field(description="an object")
+    primary_contact: Contact = Field(description="an object", repr=False)
     type: Literal["MicrosoftCustomerAgreement"] = Field(
         "MicrosoftCustomerAgreement", description="MicrosoftCustomerAgreement"
     )
@@ -145,7 +145,11 @@ def _refuse(kind: str, path: tuple[str, ...]) -> NoReturn:
     raise EventError(reason, ".".join(path), f"must be {expected}") from None
 
 
-class RecordedContact(_Contract):
+class _Recorded(_Contract):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+class RecordedContact(_Recorded):
     """The contact of a recorded agreement, as leniently as the service may give it."""
 
     first_name: str = ""
@@ -154,12 +158,12 @@ class RecordedContact(_Contract):
     phone_number: str = ""
 
 
-class Agreement(_Contract):
+class Agreement(_Recorded):
     """An agreement on record; the service gives its date without a zone, in UTC."""
 
-    type: str
+    type: str = ""
     date_agreed: Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
-    primary_contact: RecordedContact
+    primary_contact: RecordedContact = Field(default_factory=RecordedContact, repr=False)
     template_id: str = ""
 
 
@@ -180,7 +184,8 @@ def standing(event: AcceptanceEvent, recorded: Iterable[Agreement]) -> Standing:
     else that was agreed after the event, which must not be replaced by it. An equal contact under another
     date is ``OTHER``, later or not: the service refuses it as a duplicate, so it cannot replace anything.
     """
-    rivals = [agreement for agreement in recorded if agreement.type == event.type]
+    # Only this type was asked for: a record that does not name its type is of it.
+    rivals = [agreement for agreement in recorded if agreement.type in (event.type, "")]
     after = [rival.date_agreed - event.date_agreed.instant for rival in rivals]
     equal = [same_contact(event, rival) for rival in rivals]
     if any(same and abs(late) <= _TOLERANCE for same, late in zip(equal, after, strict=True)):

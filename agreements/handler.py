@@ -16,6 +16,8 @@ from agreements.errors import AgreementsError, AnswerError, EventError
 from agreements.events import AcceptanceEvent, Agreement, Standing
 from agreements.outcomes import Attempt, Confirmed, Outcome, Policy, Rejected, Retry
 
+_PAUSE_SECONDS = 30.0
+
 
 class Confirmations(Protocol):
     """Where an acceptance is recorded."""
@@ -48,8 +50,10 @@ class Handler:
 
     Attributes:
         seconds: the deadline for one delivery.
+        reserve: what is kept of them for sending, however long the asking took.
         now: the wall clock, aware.
         random: numbers in [0, 1), for the jitter.
+        pause: waits for some seconds.
     """
 
     confirmations: Confirmations
@@ -57,17 +61,29 @@ class Handler:
     outbox: Outbox
     policy: Policy
     seconds: float
+    reserve: float
     now: Callable[[], datetime]
     random: Callable[[], float]
+    pause: Callable[[float], object]
 
     def __call__(self, delivery: Delivery) -> None:
-        """Confirm the event, or send it where it goes next, and write one log line about it."""
+        """Confirm the event, or send it where it goes next, and write one log line about it.
+
+        Whatever it raises is raised after a pause: a raise is an immediate redelivery, and without one a
+        broken queue, or a bug, would burn all deliveries of a message in seconds.
+        """
+        try:
+            self._handle(delivery)
+        except Exception:
+            self.pause(_PAUSE_SECONDS)
+            raise
+
+    def _handle(self, delivery: Delivery) -> None:
         started = monotonic()
-        deadline = Deadline.after(self.seconds)
-        attempt = self._attempt(delivery, deadline)
+        attempt = self._attempt(delivery, Deadline.after(self.seconds - self.reserve))
         asked = monotonic()
         outcome = outcomes.decide(delivery, attempt, self.policy, self.now(), self.random())
-        self.outbox.send(delivery, attempt, outcome, deadline)
+        self.outbox.send(delivery, attempt, outcome, Deadline.after(self.reserve))
         self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
 
     def _attempt(self, delivery: Delivery, deadline: Deadline) -> Attempt:
@@ -122,7 +138,7 @@ class Handler:
                 "errorName": answer.error_name if answer else None,
                 "origin": delivery.origin,
                 "correlationId": str(delivery.correlation_id),
-                "requestId": str(delivery.request_id) if attempt.event else None,
+                "requestId": str(delivery.request_id) if attempt.posted else None,
                 "microsoftCv": answer.cv if answer else None,
                 "attempt": delivery.attempt,
                 "deliveryCount": delivery.delivery_count,

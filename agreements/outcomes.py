@@ -99,6 +99,12 @@ class Attempt:
     answer: Agreement | AgreementsError | None = None
     standing: Standing | None = None
 
+    @property
+    def posted(self) -> bool:
+        """Whether the call that records was made."""
+        answer = self.answer
+        return isinstance(answer, Agreement) or (isinstance(answer, PartnerCenterError) and answer.write)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
@@ -166,8 +172,10 @@ def decide(delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, 
     if now - since >= backoff.limit:
         return Rejected(reason=Reason.RETRIES_EXHAUSTED, detail=f"last: {verdict.reason}")
     maybe_recorded, unanswered = _memory(delivery, attempt.answer)
-    floor = now + timedelta(seconds=min(verdict.retry_after, _LONGEST_RETRY_AFTER))
-    at = floor + timedelta(seconds=backoff.seconds(delivery.attempt, random))
+    wait = min(verdict.retry_after, _LONGEST_RETRY_AFTER)
+    # Spread over as long again as the service asked for: else all that were told the same come back at once.
+    jitter = max(backoff.seconds(delivery.attempt, random), random * wait)
+    at = now + timedelta(seconds=wait + jitter)
     return Retry(
         kind=verdict.kind,
         reason=verdict.reason,
@@ -186,7 +194,7 @@ def _verdict(
     if isinstance(answer, EventError):
         return Rejected(reason=answer.reason, detail=str(answer))
     if isinstance(answer, Agreement):
-        return Confirmed()
+        return _recorded(event, answer)
     if delivery.may_be_recorded and attempt.standing is Standing.SAME:
         return Confirmed(recovered=True)
     if delivery.may_be_recorded and attempt.standing is Standing.LATER:
@@ -198,9 +206,16 @@ def _verdict(
     return _refusal(delivery, answer, policy, now)
 
 
+def _recorded(event: AcceptanceEvent | None, agreement: Agreement) -> Confirmed | Rejected:
+    # The template decides what is recorded, whatever type was sent: a customer could still not buy.
+    if event is not None and agreement.type not in (event.type, ""):
+        return Rejected(reason=Reason.OTHER_TYPE_RECORDED, detail="recorded as another type of agreement")
+    return Confirmed()
+
+
 def already_exists(error: AnswerError) -> bool:
     """Tell whether the service says that the acceptance is on record: 4xx with 600061."""
-    return 400 <= error.answer.status < 500 and error.answer.code == ALREADY_EXISTS
+    return error.write and 400 <= error.answer.status < 500 and error.answer.code == ALREADY_EXISTS
 
 
 def _compared(standing: Standing | None) -> Reason:
@@ -212,7 +227,7 @@ def _compared(standing: Standing | None) -> Reason:
 
 def _ahead(event: AcceptanceEvent, answer: AgreementsError | None, now: datetime) -> Rejected | _Wait | None:
     agreed = event.date_agreed
-    told = isinstance(answer, AnswerError) and answer.answer.code == DATE_AHEAD
+    told = isinstance(answer, AnswerError) and answer.write and answer.answer.code == DATE_AHEAD
     if agreed.instant > now + (_CLOCK_SKEW if agreed.exact else _DAY_AHEAD):
         return Rejected(reason=Reason.DATE_IN_FUTURE, detail="dateAgreed is in the future")
     if agreed.instant > now or told or answer is None:
@@ -241,6 +256,8 @@ def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datet
     wait = answer.retry_after or 0.0
     if answer.status == 429:
         return _Wait(kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=wait)
+    if not error.about_event and 300 <= answer.status < 500 and answer.status not in _PASSING:
+        return _Wait(kind=RetryKind.SERVICE, reason=Reason.ACCESS_REFUSED, retry_after=wait)
     refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code or ""))
     if refused is not None:
         if now - delivery.first_enqueued_time < policy.new_customer_grace:
@@ -248,9 +265,9 @@ def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datet
         return Rejected(reason=refused, detail=str(error))
     if answer.status in _APP_REFUSALS or 300 <= answer.status < 400:
         return _Wait(kind=RetryKind.SERVICE, reason=Reason.ACCESS_REFUSED, retry_after=wait)
-    if answer.status in (400, 422) and answer.code is not None:
+    if error.write and answer.status in (400, 422) and answer.code is not None and not answer.retryable:
         return Rejected(reason=Reason.REFUSED, detail=str(error))
-    passing = answer.status in _PASSING or answer.status >= 500 or answer.retryable
+    passing = answer.status in _PASSING or answer.status >= 500 or not error.maybe_recorded
     reason = Reason.UNAVAILABLE if passing else Reason.NO_DEFINITE_ANSWER
     return _Wait(kind=RetryKind.TRANSIENT, reason=reason, retry_after=wait)
 

@@ -1,6 +1,7 @@
 """The Partner Center REST client: the one place where HTTP becomes our errors."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,14 +17,18 @@ from requests.auth import AuthBase
 
 from agreements import wire
 from agreements.deadline import Deadline
-from agreements.errors import AnswerError, NoAnswerError
+from agreements.errors import AnswerError, EventError, NoAnswerError, Reason
 from agreements.events import AcceptanceEvent, Agreement, same_contact
+from agreements.flight import Flight
 from agreements.gate import Gate
 
 _LARGEST_ANSWER = 2**20
 _TEMPLATE_SECONDS = 24 * 3600.0
 # What a 429 that names no Retry-After closes the gate for.
 _THROTTLED_SECONDS = 5.0
+# Azure's outbound connections are forgotten after four idle minutes.
+_IDLE_SECONDS = 100.0
+_TYPE = "MicrosoftCustomerAgreement"
 _NO_AGREEMENT = "600009"
 _HEADERS = {**requests.utils.default_headers(), "Accept": "application/json"}
 
@@ -61,6 +66,7 @@ class _Call:
     body: Mapping[str, object] | None = None
     request_id: UUID | None = None
     correlation_id: UUID | None = None
+    about_event: bool = True
 
     @property
     def write(self) -> bool:
@@ -89,8 +95,7 @@ class PartnerCenter:
         self._timeouts = timeouts
         self._gate = gate
         self._thread = _Thread(url)
-        self._template_lock = threading.Lock()
-        self._template: tuple[str, float] | None = None
+        self._templates = Flight(self._look_up_templates)
 
     def confirm(
         self, event: AcceptanceEvent, *, request_id: UUID, correlation_id: UUID, deadline: Deadline
@@ -98,10 +103,15 @@ class PartnerCenter:
         """Record the acceptance and return the agreement that the service made of it.
 
         Raises:
+            EventError: the event names a template that is not a current one of its type. The service would
+                record it as the template's type, whatever the event says (Partner-Center-Java, issue 86).
             TokenError: there is no token.
             PartnerCenterError: it was refused, or nobody knows whether it was recorded.
         """
-        template_id = str(event.template_id or self.template_id(event.type, correlation_id, deadline))
+        template_ids = self.template_ids(deadline)
+        template_id = str(event.template_id or template_ids[0])
+        if template_id not in template_ids:
+            raise EventError(Reason.FIELD_INVALID, "templateId", "must be a current template of the type")
         call = _Call(
             path=f"/v1/customers/{event.customer_tenant_id}/agreements",
             body=wire.agreement_body(event, template_id),
@@ -135,23 +145,23 @@ class PartnerCenter:
                 return []
             raise
 
-    def template_id(self, agreement_type: str, correlation_id: UUID, deadline: Deadline) -> str:
-        """Return the id of the current template of a type, looked up once a day by one thread for all.
+    def template_ids(self, deadline: Deadline) -> list[str]:
+        """Return the current templates' ids, best first, looked up once a day by one thread for all.
 
         Raises:
             TokenError: there is no token.
-            PartnerCenterError: it could not be looked up.
+            PartnerCenterError: they could not be looked up.
         """
-        with _in_time(self._template_lock, deadline):
-            if self._template is None or self._template[1] <= monotonic():
-                call = _Call(
-                    path="/v1/agreements",
-                    query={"agreementType": agreement_type},
-                    correlation_id=correlation_id,
-                )
-                found = self._ask(call, deadline, lambda body: wire.read_template_id(body, agreement_type))
-                self._template = (found, monotonic() + _TEMPLATE_SECONDS)
-            return self._template[0]
+        try:
+            return self._templates.get(deadline)
+        except TimeoutError:
+            message = "no time was left to wait for another thread's look-up"
+            raise NoAnswerError(message, write=False) from None
+
+    def _look_up_templates(self, deadline: Deadline) -> tuple[list[str], float]:
+        call = _Call(path="/v1/agreements", query={"agreementType": _TYPE}, about_event=False)
+        found = self._ask(call, deadline, lambda body: wire.read_template_ids(body, _TYPE))
+        return found, _TEMPLATE_SECONDS
 
     def _ask[T](self, call: _Call, deadline: Deadline, read: Callable[[bytes], T]) -> T:
         """Return what a 2xx answer holds; a 401 is tried once more with a new token."""
@@ -165,11 +175,11 @@ class PartnerCenter:
         answer = wire.read_refusal(response.status, response.headers, response.body, datetime.now(UTC))
         if answer.status == 429:
             self._gate.close(answer.retry_after or _THROTTLED_SECONDS)
-        raise AnswerError(answer, write=call.write)
+        raise AnswerError(answer, write=call.write, about_event=call.about_event)
 
     def _exchange(self, call: _Call, token: str, deadline: Deadline) -> _Response:
         self._gate.pass_through(deadline)
-        if not (connect := deadline.left(self._timeouts.connect)):
+        if not (left := deadline.left()):
             raise NoAnswerError("no time was left to ask", write=call.write)
         with _failures(call):
             request = requests.PreparedRequest()
@@ -181,7 +191,7 @@ class PartnerCenter:
                 headers={**_HEADERS, **call.headers},
                 auth=_Bearer(token),
             )
-            timeout = connect, deadline.left(self._timeouts.read)
+            timeout = min(left, self._timeouts.connect), min(left, self._timeouts.read)
             response = self._thread.session.send(
                 request, timeout=timeout, allow_redirects=False, **self._thread.environment
             )
@@ -192,22 +202,21 @@ class PartnerCenter:
 class _Thread(threading.local):
     """A session for each thread, since one is not made to be shared.
 
-    The environment (proxies, authorities) is read once for it, and not for every call.
+    The environment (proxies, authorities) is read once for it, and not for every call. A connection that was
+    idle for long is not used again: what lies between may have forgotten it, and would not say so.
     """
 
     def __init__(self, url: str) -> None:
-        self.session = requests.Session()
-        self.environment = self.session.merge_environment_settings(url, {}, True, None, None)
+        self._session = requests.Session()
+        self._used = monotonic()
+        self.environment = self._session.merge_environment_settings(url, {}, True, None, None)
 
-
-@contextmanager
-def _in_time(lock: threading.Lock, deadline: Deadline) -> Iterator[None]:
-    if not lock.acquire(timeout=deadline.left()):
-        raise NoAnswerError("no time was left to wait for another thread's look-up", write=False)
-    try:
-        yield
-    finally:
-        lock.release()
+    @property
+    def session(self) -> requests.Session:
+        idle, self._used = monotonic() - self._used, monotonic()
+        if idle > _IDLE_SECONDS:
+            self._session.close()
+        return self._session
 
 
 @contextmanager
@@ -227,8 +236,10 @@ def _failures(call: _Call) -> Iterator[None]:
 
 
 def _never_connected(error: Exception) -> bool:
-    cause = error.args[0] if error.args else None
-    return isinstance(getattr(cause, "reason", None), urllib3.exceptions.ConnectTimeoutError)
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, urllib3.exceptions.SSLError):
+        return isinstance(reason.args[0], ssl.SSLCertVerificationError)
+    return isinstance(reason, urllib3.exceptions.ConnectTimeoutError)
 
 
 def _read(response: requests.Response, call: _Call, deadline: Deadline) -> bytes:

@@ -1,10 +1,9 @@
 """Sending to Service Bus: which copy goes to which queue, and under which id."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from time import sleep
 from typing import TYPE_CHECKING, cast
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
@@ -18,9 +17,6 @@ from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected
 
 if TYPE_CHECKING:
     from azure.servicebus._common.message import PrimitiveTypes
-
-# A raise is an immediate redelivery: without a pause, a broken queue would burn ten of them in seconds.
-_PAUSE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +35,9 @@ class Queues:
     seconds, for one send.
     """
 
-    def __init__(
-        self,
-        client: ServiceBusClient,
-        names: QueueNames,
-        timeout: float,
-        pause: Callable[[float], object] = sleep,
-    ) -> None:
+    def __init__(self, client: ServiceBusClient, names: QueueNames, timeout: float) -> None:
         self._names = names
         self._timeout = timeout
-        self._pause = pause
         queues = {names.retries, names.duplicates, names.rejections}
         self._senders = {queue: _Sender(client, queue) for queue in queues}
 
@@ -56,17 +45,13 @@ class Queues:
         """Send the copy that an outcome asks for; a confirmed event needs none.
 
         Raises:
-            ServiceBusError: nobody knows whether it arrived; it waits before it says so.
+            ServiceBusError: nobody knows whether it arrived.
         """
         addressed = address(delivery, attempt, outcome, self._names)
         if addressed is None:
             return
         queue, message = addressed
-        try:
-            self._senders[queue].send(message, deadline.left(self._timeout))
-        except ServiceBusError:
-            self._pause(_PAUSE_SECONDS)
-            raise
+        self._senders[queue].send(message, Deadline.after(deadline.left(self._timeout)))
 
 
 class _Sender:
@@ -76,9 +61,17 @@ class _Sender:
         self._lock = threading.Lock()
         self._sender: ServiceBusSender | None = None
 
-    def send(self, message: ServiceBusMessage, timeout: float) -> None:
-        if not timeout or not self._lock.acquire(timeout=timeout):
-            raise OperationTimeoutError(message=f"no time was left to send to {self._queue}")
+    def send(self, message: ServiceBusMessage, deadline: Deadline) -> None:
+        if not self._lock.acquire(timeout=deadline.left()):
+            raise self._too_late()
+        try:
+            if not (timeout := deadline.left()):
+                raise self._too_late()
+            self._send(message, timeout)
+        finally:
+            self._lock.release()
+
+    def _send(self, message: ServiceBusMessage, timeout: float) -> None:
         try:
             self._sender = self._sender or self._client.get_queue_sender(self._queue)
             # Always with a timeout: without one the SDK may wait for ever.
@@ -86,8 +79,9 @@ class _Sender:
         except ServiceBusError:
             self._forget()
             raise
-        finally:
-            self._lock.release()
+
+    def _too_late(self) -> ServiceBusError:
+        return OperationTimeoutError(message=f"no time was left to send to {self._queue}")
 
     def _forget(self) -> None:
         # A sender that failed may never recover; the failure itself is already on its way to the caller.
@@ -129,7 +123,7 @@ def _parked(
         Property.ATTEMPT: delivery.attempt,
         Property.OUTCOME: type(outcome).__name__,
         Property.REASON: outcome.reason,
-        Property.REQUEST_ID: str(delivery.request_id) if attempt.event else None,
+        Property.REQUEST_ID: str(delivery.request_id) if attempt.posted else None,
     }
     message_id = identity.parked_message_id(delivery.origin, queue)
     return _copy(delivery, message_id, {**_common(delivery, attempt), **ours, **shown})

@@ -28,6 +28,13 @@ def _https(url: str) -> str:
     return url.rstrip("/")
 
 
+def _connection(value: SecretStr) -> SecretStr:
+    given = value.get_secret_value()
+    if not given.startswith("Endpoint=sb://") or "SharedAccess" not in given:
+        raise ValueError
+    return value
+
+
 HttpsUrl = Annotated[str, AfterValidator(_https)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -38,20 +45,20 @@ class Concern(BaseModel):
     A field's description completes "must be …" in an error, so that no error needs to show a value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    # Defaults too: a default can be wrong beside another setting.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True)
 
 
 class ServiceBusSettings(Concern):
     """How to reach Service Bus, named as the Functions binding names it (``connection="ServiceBus"``)."""
 
-    connection_string: SecretStr | None = Field(
+    connection_string: Annotated[SecretStr, AfterValidator(_connection)] | None = Field(
         None, alias="ServiceBus", description="a connection string (one machine only)"
     )
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] | None = Field(
         None,
         alias="ServiceBus__fullyQualifiedNamespace",
         description="a host name, unless ServiceBus is a connection string",
-        validate_default=True,
     )
     credential: Literal["managedidentity"] | None = Field(
         None, alias="ServiceBus__credential", description="managedidentity"
@@ -75,14 +82,25 @@ class QueueSettings(Concern):
         "agreement-acceptances", alias="ACCEPTANCES_QUEUE", description="the queue that publishers send to"
     )
     retries: str = Field(
-        "agreement-retries", alias="RETRIES_QUEUE", description="the queue of scheduled copies"
+        "agreement-retries", alias="RETRIES_QUEUE", description="a queue of its own, of scheduled copies"
     )
     duplicates: str = Field(
-        "agreement-duplicates", alias="DUPLICATES_QUEUE", description="the queue of what is already on record"
+        "agreement-duplicates",
+        alias="DUPLICATES_QUEUE",
+        description="a queue of its own, of what is on record",
     )
     rejections: str = Field(
-        "agreement-rejections", alias="REJECTIONS_QUEUE", description="the queue of what needs a person"
+        "agreement-rejections",
+        alias="REJECTIONS_QUEUE",
+        description="a queue of its own, of what needs a person",
     )
+
+    @field_validator("retries", "duplicates", "rejections")
+    @classmethod
+    def _a_queue_of_its_own(cls, queue: str, info: ValidationInfo) -> str:
+        if queue.casefold() in {str(other).casefold() for other in info.data.values()}:
+            raise ValueError
+        return queue
 
 
 class PartnerCenterSettings(Concern):
@@ -141,11 +159,22 @@ class DeliverySettings(Concern):
     """How long one delivery may take in all, and one send within it."""
 
     send_timeout: Seconds = Field(30, alias="SEND_TIMEOUT_SECONDS", description="seconds above 0")
-    deadline: Seconds = Field(150, alias="DEADLINE_SECONDS", description="seconds above 0")
+    deadline: Seconds = Field(
+        150, alias="DEADLINE_SECONDS", description="seconds, more than SEND_TIMEOUT_SECONDS"
+    )
+
+    @field_validator("deadline")
+    @classmethod
+    def _longer_than_a_send(cls, deadline: float, info: ValidationInfo) -> float:
+        if deadline <= info.data.get("send_timeout", 0):
+            raise ValueError
+        return deadline
 
 
 class FunctionAppSettings(BaseModel):
     """Everything that the function app needs."""
+
+    model_config = ConfigDict(frozen=True)
 
     service_bus: ServiceBusSettings
     queues: QueueSettings

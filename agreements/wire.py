@@ -1,6 +1,7 @@
 """Partner Center's JSON: what we send, and what we make of what it answers. No I/O."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -9,6 +10,8 @@ from uuid import UUID
 
 from agreements.errors import Answer
 from agreements.events import AcceptanceEvent, Agreement
+
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def agreement_body(event: AcceptanceEvent, template_id: str) -> dict[str, object]:
@@ -43,8 +46,8 @@ def read_agreements(body: bytes) -> list[Agreement]:
     return [Agreement.model_validate(item) for item in _items(body)]
 
 
-def read_template_id(body: bytes, agreement_type: str) -> str:
-    """Return the id of the highest-ranking template of a type that a body lists; ValueError if none is."""
+def read_template_ids(body: bytes, agreement_type: str) -> list[str]:
+    """Return the ids of a type's templates that a body lists, best rank first; ValueError without any."""
     templates = [
         (int(str(item.get("versionRank") or 0)), str(UUID(item.get("templateId"))))
         for item in _items(body)
@@ -52,7 +55,7 @@ def read_template_id(body: bytes, agreement_type: str) -> str:
     ]
     if not templates:
         raise ValueError("no template of that type")
-    return max(templates)[1]
+    return [template_id for _, template_id in sorted(templates, reverse=True)]
 
 
 def _items(body: bytes) -> list[dict[str, str]]:
@@ -70,14 +73,20 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, now: date
     code, name, retryable = said.get("code"), said.get("errorName"), said.get("isRetryable")
     return Answer(
         status=status,
-        code=str(code) if isinstance(code, (int, str)) and code != "" else None,
-        error_name=name if isinstance(name, str) else None,
+        code=_token(code),
+        error_name=_token(name),
         retryable=retryable if isinstance(retryable, bool) else None,
         retry_after=_seconds(headers.get("Retry-After"), now),
         request_id=headers.get("MS-RequestId"),
         correlation_id=headers.get("MS-CorrelationId"),
         cv=headers.get("MS-CV"),
     )
+
+
+def _token(value: object) -> str | None:
+    # Anything longer or stranger is no code; it could be a person's data, and would not fit a property.
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+    return text if _TOKEN.fullmatch(text) else None
 
 
 def _refusal(body: bytes) -> Mapping[str, object]:

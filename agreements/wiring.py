@@ -1,6 +1,8 @@
 """Builds the objects from the settings; alone names every concrete class and credential."""
 
+import logging
 import random
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -28,6 +30,8 @@ class Consumers(NamedTuple):
 
 def consumers(given: FunctionAppSettings) -> Consumers:
     """Build everything that the function app needs, once per process."""
+    # At INFO the SDKs write a line for every call, which the host would pass on.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     handle = _handler(given)
 
     def take(queue: str, *, ours: bool) -> Callable[[ServiceBusMessage], None]:
@@ -56,8 +60,10 @@ def _handler(given: FunctionAppSettings) -> Handler:
         outbox=Queues(_service_bus(given.service_bus), names, given.delivery.send_timeout),
         policy=_policy(given.retry),
         seconds=given.delivery.deadline,
+        reserve=given.delivery.send_timeout,
         now=lambda: datetime.now(UTC),
         random=random.random,
+        pause=time.sleep,
     )
 
 
@@ -82,7 +88,9 @@ def _service_bus(given: ServiceBusSettings) -> ServiceBusClient:
         return ServiceBusClient.from_connection_string(connection, retry_backoff_factor=backoff)
     client_id = str(given.client_id) if given.client_id else None
     credential = (
-        ManagedIdentityCredential(client_id=client_id) if given.credential else DefaultAzureCredential()
+        ManagedIdentityCredential(client_id=client_id)
+        if given.credential
+        else DefaultAzureCredential(managed_identity_client_id=client_id)
     )
     return ServiceBusClient(str(given.namespace), credential, retry_backoff_factor=backoff)
 

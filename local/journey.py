@@ -114,8 +114,8 @@ def account(
     for message in waiting:
         lying.setdefault(message.correlation_id, []).append(message)
     recorded = list(ledger)
-    known = {str(agreement["correlationId"]) for agreement in recorded}
-    endings = tuple(_ending(way, lying.get(key, []), recorded=key in known) for key, way in ways.items())
+    known = Counter(str(agreement["correlationId"]) for agreement in recorded)
+    endings = tuple(_ending(way, lying.get(key, []), recorded=known[key]) for key, way in ways.items())
     places = Counter(ending.place for ending in endings)
     reasons = Counter(ending.reason for ending in endings if ending.place == environment["REJECTIONS_QUEUE"])
     summary = {
@@ -130,15 +130,15 @@ def account(
     return Account(endings=endings, summary=summary)
 
 
-def _ending(way: Way, lying: list[Waiting], *, recorded: bool) -> Ending:
-    # A line that says "recovered" may be about an equal event's record: what lies in a queue lies there, and
-    # only a record of its own makes that one place too many.
-    confirmed = recorded or (not lying and way.last.get("outcome") == "Confirmed")
-    places = [message.place for message in lying] + ["ledger"] * confirmed
-    recovered = confirmed and way.last.get("recovered") is True
+def _ending(way: Way, lying: list[Waiting], *, recorded: int) -> Ending:
+    # A line that says "recovered" may be about the record of an equal event: that counts for this one where
+    # there is nothing else of it. A line that claims to have recorded counts for nothing without a record.
+    recovered = way.last.get("recovered") is True and (recorded > 0 or not lying)
+    records = recorded or int(recovered)
+    places = [message.place for message in lying] + ["ledger"] * records
     return Ending(
         name=way.name,
-        outcome=_outcome(way, lying, confirmed=confirmed) + " (recovered)" * recovered,
+        outcome=_outcome(way, lying, confirmed=records > 0) + " (recovered)" * recovered,
         reason=lying[0].reason if lying else "",
         place=places[0] if places else "nowhere",
         recovered=recovered,

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+import requests
+from azure.servicebus.exceptions import ServiceBusError
+
 from local import control, ready
 from local.bus import Bus
 
@@ -23,13 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ready.add_option(parser)
     options = parser.parse_args(arguments)
     environment = ready.read(options.ready_file)
-    if options.place == "ledger":
-        found = control.ledger(environment)
-    else:
-        found = asyncio.run(_waiting(options.place, environment))
+    try:
+        found = _found(options.place, environment)
+    except (ServiceBusError, requests.RequestException) as error:
+        sys.exit(f"cannot look at {options.place}: {error}")
     for item in found:
         sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
     return 0
+
+
+def _found(place: str, environment: Mapping[str, str]) -> list[dict[str, object]]:
+    if place == "ledger":
+        return control.ledger(environment)
+    return asyncio.run(_waiting(place, environment))
 
 
 async def _waiting(place: str, environment: Mapping[str, str]) -> list[dict[str, object]]:

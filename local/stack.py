@@ -19,12 +19,14 @@ _END_SECONDS = 1.0
 _STABLE_SECONDS = 1.0
 _TRIES = 3
 
-# Short retries, so that a person sees the endings; a variable of the same name wins.
-_DEFAULTS = {
+_QUEUES = {
     "ACCEPTANCES_QUEUE": "agreement-acceptances",
     "RETRIES_QUEUE": "agreement-retries",
     "DUPLICATES_QUEUE": "agreement-duplicates",
     "REJECTIONS_QUEUE": "agreement-rejections",
+}
+# Short retries, so that a person sees the endings; a variable of the same name wins.
+_DEFAULTS = {
     "RETRY_BASE_SECONDS": "0.5",
     "RETRY_CAP_SECONDS": "5",
     "SLOW_RETRY_BASE_SECONDS": "2",
@@ -136,7 +138,7 @@ class Stack:
         heard: Callable[[str], None],
         say: Callable[[str], None],
     ) -> None:
-        own = {name: os.environ.get(name, value) for name, value in _DEFAULTS.items()}
+        own = _QUEUES | {name: os.environ.get(name, value) for name, value in _DEFAULTS.items()}
         # A proxy of the surroundings must not come between the parts.
         aside = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1")))
         self.environment = own

@@ -1,14 +1,17 @@
 """Builders of what the product passes around, and fakes with a list: one place for every test."""
 
 import json
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
+import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from agreements import deliveries, events
@@ -33,6 +36,15 @@ CONTACT: Mapping[str, str] = MappingProxyType(
 )
 # What must never leave an event for a log, an error or a property.
 PLANTED = tuple(CONTACT.values())
+# What of a delivery tells that its event may be on record already, each by itself.
+REPEATS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "redelivered": {"delivery_count": 2},
+        "retried": {"position": "agreement-retries/9/2026-03-02T10:00:00.000Z"},
+        "replayed": {"replay": 1},
+        "no-definite-answer": {"maybe_recorded": True},
+    }
+)
 
 POLICY = Policy(
     transient=Backoff(base=5, cap=900, limit=timedelta(hours=24)),
@@ -68,14 +80,45 @@ def agreement(**changes: object) -> Agreement:
     return Agreement.model_validate(fields | changes)
 
 
-def refusal(status: int, code: str | None = None, *, write: bool = True, **said: Any) -> AnswerError:
+def refusal(
+    status: int, code: str | None = None, *, write: bool = True, about_event: bool = True, **said: Any
+) -> AnswerError:
     """Return the error for an answer that was no."""
-    return AnswerError(Answer(status=status, code=code, **said), write=write)
+    return AnswerError(Answer(status=status, code=code, **said), write=write, about_event=about_event)
 
 
 def shown(error: BaseException) -> str:
     """Return all that a log could show of an error, with what led to it."""
     return f"{error} {error!r} {vars(error)} {''.join(traceback.format_exception(error))}"
+
+
+@contextmanager
+def time_zone(name: str) -> Iterator[None]:
+    """Let the machine stand in another time zone."""
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TZ", name)
+            time.tzset()
+            yield
+    finally:
+        time.tzset()
+
+
+class FakeClock:
+    """A clock in seconds that stands still, except for whoever sleeps by it; ``slept`` has each sleep."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let that much time pass at once."""
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 @dataclass(frozen=True, kw_only=True)

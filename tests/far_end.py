@@ -14,8 +14,9 @@ from local import tls
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it came over the wire."""
+    """A request as it came over the wire; ``port`` is the client's, one for each connection."""
 
+    port: int
     line: str
     headers: list[tuple[str, str]]
     body: bytes
@@ -86,7 +87,9 @@ def _handler(end: Callable[[], FarEnd]) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            end().asked.append(Asked(self.requestline, list(self.headers.items()), body))
+            end().asked.append(
+                Asked(self.client_address[1], self.requestline, list(self.headers.items()), body)
+            )
             said = end().next()
             if isinstance(said, Cut):
                 self.close_connection = True

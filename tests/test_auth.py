@@ -1,6 +1,7 @@
 """The partner's token, by real MSAL against a token endpoint over real TLS."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,7 +43,7 @@ class Endpoint:
         self.answers = list(answers)
         self.asked = 0
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self, deadline: Deadline) -> dict[str, Any]:
         self.asked += 1
         return self.answers.pop(0)
 
@@ -53,7 +54,7 @@ def token(tokens: Tokens, refused: str | None = None) -> str:
 
 def test_a_refresh_token_becomes_an_access_token(exchange: RefreshTokenExchange) -> None:
     """The exchange is one that MSAL and the token endpoint agree upon."""
-    answer = exchange()
+    answer = exchange(Deadline.after(5))
     assert answer["access_token"].count(".") == 2
     assert answer["expires_in"] == 3599
 
@@ -122,20 +123,37 @@ def test_a_refused_token_is_never_given_again() -> None:
         ({"error": "temporarily_unavailable"}, "temporarily_unavailable"),
     ],
 )
-def test_a_refusal_is_not_kept(answer: dict[str, Any], code: str) -> None:
-    """A refusal is raised with its code, and the next delivery asks again."""
-    tokens = Tokens(Endpoint(answer, {"access_token": "one", "expires_in": 3599}))
+def test_a_refusal_is_raised_with_its_code(answer: dict[str, Any], code: str) -> None:
+    """A refusal is named by Entra's number, or by the OAuth error where there is none."""
     with pytest.raises(TokenError) as caught:
-        token(tokens)
+        token(Tokens(Endpoint(answer)))
     assert caught.value.code == code
+
+
+def test_a_refusal_is_not_asked_for_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliveries right after a refusal share it; once some seconds have passed, the next one asks again."""
+    endpoint = Endpoint({"error": "invalid_grant"}, {"access_token": "one", "expires_in": 3599})
+    tokens = Tokens(endpoint)
+    for _ in range(3):
+        with pytest.raises(TokenError):
+            token(tokens)
+    assert endpoint.asked == 1
+    later = time.monotonic() + 11
+    monkeypatch.setattr("agreements.flight.monotonic", lambda: later)
     assert token(tokens) == "one"
+
+
+def test_no_wait_of_the_exchange_outlasts_the_deadline(exchange: RefreshTokenExchange) -> None:
+    """Without time left the endpoint is not asked, however long it may take otherwise."""
+    with pytest.raises(TokenError, match="gave no answer: ValueError"):
+        exchange(Deadline.after(0))
 
 
 def test_another_threads_exchange_is_not_waited_for_longer_than_the_deadline() -> None:
     """A thread whose deadline passes while another exchanges gives up."""
     asked, go_on = threading.Event(), threading.Event()
 
-    def slow() -> dict[str, Any]:
+    def slow(deadline: Deadline) -> dict[str, Any]:
         asked.set()
         assert go_on.wait(10)
         return {"access_token": "one", "expires_in": 3599}

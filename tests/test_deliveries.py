@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agreements import deliveries, identity
 from agreements.deliveries import Delivery, Property, RetryKind, Scalar
-from tests.fakes import CORRELATION, NOW, REQUEST, delivery, message
+from tests.fakes import CORRELATION, NOW, PLANTED, REPEATS, REQUEST, delivery, message, time_zone
 
 ACCEPTANCES, RETRIES = "agreement-acceptances", "agreement-retries"
 POSITION = "agreement-acceptances/7/2026-03-02T09:30:00.000Z"
@@ -101,6 +101,12 @@ def test_a_publisher_cannot_speak_for_us() -> None:
         ("mcaRetryingSince", "yesterday", "retrying_since", None),
         ("mcaRetryingSince", 5, "retrying_since", None),
         ("mcaRetryingSince", "2026-03-01T10:00:00", "retrying_since", datetime(2026, 3, 1, 10, tzinfo=UTC)),
+        (
+            "mcaRetryingSince",
+            "2026-03-01T10:00:00+02:00",
+            "retrying_since",
+            datetime(2026, 3, 1, 8, tzinfo=UTC),
+        ),
         ("mcaFirstEnqueuedTime", "", "first_enqueued_time", NOW),
         ("mcaRequestId", "no-guid", "unanswered", None),
         ("mcaRequestId", 5, "unanswered", None),
@@ -127,6 +133,12 @@ def test_a_message_that_cannot_be_named_is_refused(name: str) -> None:
 def test_sequence_number_zero_is_a_number() -> None:
     """Only a missing sequence number is refused, not zero."""
     assert receive(sequence_number=0).position == "agreement-acceptances/0/2026-03-02T09:30:00.000Z"
+
+
+def test_an_enqueued_time_without_a_zone_is_utc() -> None:
+    """The host may give a naive time: it is the broker's, in UTC, wherever the machine stands."""
+    with time_zone("UTC+11"):
+        assert receive(enqueued_time_utc=NOW.replace(tzinfo=None)) == receive()
 
 
 @pytest.mark.parametrize(("told", "count"), [(None, 1), (0, 1), (1, 1), (2, 2)])
@@ -157,17 +169,24 @@ def test_the_correlation_id_follows_the_origin() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [
-        ({}, False),
-        ({"maybe_recorded": True}, True),
-        ({"delivery_count": 2}, True),
-        ({"replay": 1}, True),
-    ],
-    ids=["first", "no-definite-answer", "redelivered", "replayed"],
+    [({}, False), *((repeat, True) for repeat in REPEATS.values())],
+    ids=["first", *REPEATS],
 )
 def test_when_an_event_may_be_recorded_already(changes: dict[str, Any], expected: bool) -> None:
-    """An attempt without definite answer, a redelivery and a replay may all have been recorded before."""
+    """A redelivery, a retry, a replay and a write without definite answer may all have been recorded."""
     assert delivery(**changes).may_be_recorded is expected
+
+
+def test_what_comes_back_from_the_retries_queue_may_be_recorded() -> None:
+    """A retry's original may have been delivered again: the copy alone cannot know what came of that."""
+    assert returned({"mcaOrigin": POSITION, "mcaMaybeRecorded": False}).may_be_recorded
+
+
+def test_a_delivery_does_not_show_what_the_publisher_wrote() -> None:
+    """Wherever a delivery is shown, its body and the publisher's properties are not: they name people."""
+    found = receive(application_properties={PLANTED[0]: 1, "signedBy": PLANTED[1]})
+    assert POSITION in repr(found)
+    assert not [planted for planted in [*PLANTED, "signedBy"] if planted in repr(found)]
 
 
 def test_the_request_id_is_the_unanswered_one_again() -> None:

@@ -95,7 +95,8 @@ def test_a_closed_gate_was_never_a_write() -> None:
     [
         (202, True),
         (204, True),
-        (301, False),
+        (299, True),
+        (300, False),
         (400, False),
         (407, False),
         (408, True),
@@ -125,6 +126,13 @@ def test_an_answer_is_shown_by_status_and_code() -> None:
     error = AnswerError(answer, write=True)
     assert str(error) == "Partner Center answered 400, code 600061"
     assert error.answer is answer
+
+
+def test_an_answer_is_about_the_event_unless_told_otherwise() -> None:
+    """Only of a call that concerns no customer is it said that its refusal does not blame the event."""
+    answer = Answer(status=404)
+    assert AnswerError(answer, write=False).about_event
+    assert not AnswerError(answer, write=False, about_event=False).about_event
 
 
 def test_no_answer_says_nothing_by_itself() -> None:

@@ -8,12 +8,13 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from agreements import events
 from agreements.errors import EventError, Reason
 from agreements.events import Agreement, Standing
 from tests import fakes
-from tests.fakes import CONTACT, CUSTOMER, PLANTED, TYPE, agreement, event, shown
+from tests.fakes import CONTACT, CUSTOMER, PLANTED, TYPE, agreement, event, shown, time_zone
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NEEDED = ["customerTenantId", "dateAgreed", "primaryContact"]
@@ -40,6 +41,12 @@ def test_a_whole_event_is_read() -> None:
     assert found.template_id == UUID("117a77b0-9360-443b-8795-c6dedc750cf9")
     assert found.type == TYPE
     assert found.primary_contact.model_dump(by_alias=True) == CONTACT
+
+
+def test_an_event_does_not_change() -> None:
+    """What was read is what is sent: nobody can change an event on its way."""
+    with pytest.raises(ValidationError, match="frozen"):
+        event().type = "MicrosoftCustomerAgreement"  # type: ignore[misc]  # the very thing that is forbidden
 
 
 def test_what_is_optional_may_be_absent() -> None:
@@ -194,6 +201,12 @@ def test_the_date_agreed(text: str, instant: datetime, exact: bool) -> None:
     assert found.instant.tzinfo is UTC
 
 
+def test_the_machines_own_zone_does_not_matter() -> None:
+    """A date without a zone is UTC on every machine, wherever it stands."""
+    with time_zone("UTC+11"):
+        assert event(dateAgreed="2018-06-14").date_agreed.instant == datetime(2018, 6, 14, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -275,18 +288,32 @@ def test_every_iso_instant_is_read(naive: datetime, minutes: int) -> None:
     assert (found.instant, found.exact) == (given_at, True)
 
 
-def test_a_recorded_agreement_is_read_leniently() -> None:
-    """Fields that the service leaves out or gives as null read as blank; others are ignored."""
-    found = Agreement.model_validate(
-        {"type": TYPE, "dateAgreed": "2026-03-01T12:00:00", "primaryContact": {"firstName": None}, "x": 1}
-    )
-    assert found.primary_contact.model_dump() == {
-        "first_name": "",
-        "last_name": "",
-        "email": "",
-        "phone_number": "",
-    }
-    assert found.template_id == ""
+BLANK = {"first_name": "", "last_name": "", "email": "", "phone_number": ""}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"primaryContact": {}, "x": 1}, {"type": None, "primaryContact": {"firstName": None}}],
+    ids=["left-out", "unknown", "null"],
+)
+def test_a_recorded_agreement_is_read_leniently(said: dict[str, object]) -> None:
+    """All but the date may be left out or null and then reads as blank; what is unknown is ignored."""
+    found = Agreement.model_validate({"dateAgreed": "2026-03-01T12:00:00", **said})
+    assert (found.type, found.template_id, found.primary_contact.model_dump()) == ("", "", BLANK)
+
+
+def test_a_recorded_number_is_text() -> None:
+    """What the service writes as a number, be it a phone number, compares as the text it stands for."""
+    found = agreement(primaryContact=contact(phoneNumber=34600), templateId=7)
+    assert (found.primary_contact.phone_number, found.template_id) == ("34600", "7")
+    assert events.same_contact(event(primaryContact=contact(phoneNumber="34600")), found)
+
+
+@pytest.mark.parametrize("found", [event(), agreement()], ids=["event", "agreement"])
+def test_nobody_is_named_where_it_is_shown(found: object) -> None:
+    """Wherever an event or an agreement is shown, its contact is not."""
+    assert TYPE in repr(found)
+    assert not [planted for planted in PLANTED if planted in repr(found)]
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T12:00:00", "2026-03-01T12:00:00Z", "2026-03-01T13:00:00+01:00"])

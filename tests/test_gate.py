@@ -1,104 +1,110 @@
-import threading
-from collections.abc import Callable
-from itertools import chain, repeat
+from time import monotonic
 
 import pytest
 
 from agreements.deadline import Deadline
 from agreements.errors import GateClosedError
 from agreements.gate import Gate
+from tests.fakes import FakeClock
 
 AMPLE = 1000.0
 
 
-def clock(*readings: float) -> Callable[[], float]:
-    """Return a clock that shows these readings in turn, the last one from then on."""
-    return chain(readings, repeat(readings[-1])).__next__
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock of gate and deadlines alike."""
+    clock = FakeClock()
+    monkeypatch.setattr("agreements.deadline.monotonic", clock)
+    return clock
 
 
-def test_a_new_gate_is_open() -> None:
-    """Nothing waits before the service has asked for it, not even with no time left."""
-    Gate(clock(100)).pass_through(Deadline.after(0))
+@pytest.fixture
+def gate(clock: FakeClock) -> Gate:
+    return Gate(clock, clock.sleep)
 
 
-def test_a_closed_gate_says_how_long() -> None:
-    """Closed for longer than a delivery may wait, it refuses at once, with the seconds until it opens."""
-    gate = Gate(clock(100))
-    gate.close(90)
+def refused(gate: Gate, left: float = AMPLE) -> float:
+    """Return the seconds that are named to a delivery which the gate refuses."""
     with pytest.raises(GateClosedError) as caught:
-        gate.pass_through(Deadline.after(AMPLE))
-    assert caught.value.retry_after == 90
+        gate.pass_through(Deadline.after(left))
+    return caught.value.retry_after
+
+
+def test_a_new_gate_is_open(gate: Gate, clock: FakeClock) -> None:
+    """Nothing waits before the service has asked for it, not even with no time left."""
+    gate.pass_through(Deadline.after(0))
+    assert clock.slept == []
 
 
 @pytest.mark.parametrize(
-    ("seconds", "left", "waits"),
-    [(60.5, AMPLE, False), (5.0, 4.0, False), (0.01, AMPLE, True), (0.01, 1.0, True)],
-    ids=["over-a-minute", "beyond-the-deadline", "ample", "within-the-deadline"],
+    ("seconds", "left"), [(5, AMPLE), (5, 5), (60, AMPLE)], ids=["ample", "just-in-time", "a-minute"]
 )
-def test_how_long_a_delivery_may_wait(seconds: float, left: float, waits: bool) -> None:
-    """A delivery waits for a minute at most and never beyond its deadline; else it is told to come back."""
-    gate = Gate()
+def test_a_delivery_waits_until_the_gate_is_open(
+    gate: Gate, clock: FakeClock, seconds: float, left: float
+) -> None:
+    """Who has the time is let through when the gate opens, not before."""
     gate.close(seconds)
-    if waits:
-        gate.pass_through(Deadline.after(left))
-    else:
-        with pytest.raises(GateClosedError):
-            gate.pass_through(Deadline.after(left))
+    gate.pass_through(Deadline.after(left))
+    assert clock.slept == [seconds]
 
 
-def test_it_waits_until_the_gate_is_open() -> None:
-    """Whoever waits is let through when the time has come, not before."""
-    gate_clock = clock(100, 100, 100.005, 100.01, 100.02)
-    gate = Gate(gate_clock)
-    gate.close(0.01)
-    gate.pass_through(Deadline.after(AMPLE))
-    assert gate_clock() == 100.02
+@pytest.mark.parametrize(
+    ("seconds", "left", "waited"),
+    [(90, AMPLE, 60), (90, 60, 60), (5, 4, 4), (5, 0, 0)],
+    ids=["over-a-minute", "a-minute-left", "beyond-the-deadline", "no-time-left"],
+)
+def test_how_long_a_delivery_may_wait(
+    gate: Gate, clock: FakeClock, seconds: float, left: float, waited: float
+) -> None:
+    """A delivery waits a minute at most and never beyond its deadline; then it is told how long is left.
+
+    It waits first: refused at once, a backlog would become a storm of scheduled copies.
+    """
+    gate.close(seconds)
+    assert refused(gate, left) == seconds - waited
+    assert clock.slept == [waited]
 
 
-def test_a_shorter_closing_does_not_open_it_earlier() -> None:
+@pytest.mark.parametrize(("seconds", "closed"), [(3599, 3599), (3601, 3600), (float("inf"), 3600)])
+def test_it_is_closed_for_an_hour_at_most(gate: Gate, seconds: float, closed: float) -> None:
+    """A service that asks for more is asked again after an hour all the same."""
+    gate.close(seconds)
+    assert refused(gate, left=0) == closed
+
+
+@pytest.mark.parametrize("closings", [(90, 70), (70, 90)], ids=["shorter-later", "longer-later"])
+def test_the_longest_closing_counts(gate: Gate, closings: tuple[float, ...]) -> None:
     """When several calls are throttled, the longest wait counts, in whatever order they come."""
-    gate = Gate(clock(100))
+    for seconds in closings:
+        gate.close(seconds)
+    assert refused(gate, left=0) == 90
+
+
+def test_a_gate_opens_by_itself(gate: Gate, clock: FakeClock) -> None:
+    """When the time has come, nobody needs to open it and nobody waits."""
     gate.close(90)
-    gate.close(70)
-    with pytest.raises(GateClosedError) as caught:
-        gate.pass_through(Deadline.after(AMPLE))
-    assert caught.value.retry_after == 90
-
-
-def test_a_longer_closing_counts() -> None:
-    """A longer wait that is asked for later replaces a shorter one."""
-    gate = Gate(clock(100))
-    gate.close(70)
-    gate.close(90)
-    with pytest.raises(GateClosedError) as caught:
-        gate.pass_through(Deadline.after(AMPLE))
-    assert caught.value.retry_after == 90
-
-
-def test_a_gate_opens_by_itself() -> None:
-    """When the time has come, nobody needs to open it."""
-    gate = Gate(clock(100, 190))
-    gate.close(90)
+    clock.now += 90
     gate.pass_through(Deadline.after(AMPLE))
+    assert clock.slept == []
 
 
-def test_a_gate_that_closes_for_longer_meanwhile_is_closed() -> None:
-    """Who waits looks again: a gate closed anew during the wait is refused like any other."""
+def test_a_gate_that_closes_anew_meanwhile_is_closed(clock: FakeClock) -> None:
+    """Who waits looks again: a gate closed anew during the wait is refused, not waited for once more."""
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        reclosed.close(90)
+
+    reclosed = Gate(clock, sleep)
+    reclosed.close(5)
+    assert refused(reclosed) == 90
+    assert clock.slept == [5]
+
+
+def test_it_waits_for_real_unless_told_otherwise() -> None:
+    """Without a clock of a test's, the time that passes is the machine's."""
     gate = Gate()
-    gate.close(0.2)
-    refused: list[GateClosedError] = []
-    waiting = threading.Event()
-
-    def wait() -> None:
-        waiting.set()
-        try:
-            gate.pass_through(Deadline.after(AMPLE))
-        except GateClosedError as error:
-            refused.append(error)
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    waiting.wait()
-    gate.close(90)
-    thread.join()
-    assert [round(error.retry_after) for error in refused] == [90]
+    closed = monotonic()
+    gate.close(0.001)
+    gate.pass_through(Deadline.after(AMPLE))
+    assert monotonic() - closed > 0.001

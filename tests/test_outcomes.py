@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,13 +20,15 @@ from agreements.errors import (
 )
 from agreements.events import AcceptanceEvent, Agreement, Standing
 from agreements.outcomes import Attempt, Backoff, Confirmed, Duplicate, Outcome, Rejected, Retry
-from tests.fakes import NOW, POLICY, REQUEST, agreement, delivery, event, refusal
+from tests.fakes import NOW, POLICY, REPEATS, REQUEST, TYPE, agreement, delivery, event, refusal
 
 EVENT = event()
 TICK = timedelta(microseconds=1)
 CUT = NoAnswerError("cut", write=True, maybe_recorded=True)
 NEVER_CONNECTED = NoAnswerError("never connected", write=True)
 UNREAD = NoAnswerError("the record could not be read", write=False)
+CLOUD = agreement(type="MicrosoftCloudAgreement")
+REPEATED = pytest.mark.parametrize("repeat", REPEATS.values(), ids=REPEATS)
 # Old enough that a customer is not new any more.
 LONG_AGO = NOW - timedelta(days=2)
 
@@ -73,23 +76,32 @@ def test_row_1_a_bad_event_is_rejected_by_its_reason(error: EventError, detail: 
 
 
 def test_row_2_an_agreement_is_confirmed() -> None:
-    """An agreement that came back for what was sent ends the event."""
-    assert decide(agreement()) == Confirmed()
+    """An agreement that came back for what was sent ends the event: this attempt had it recorded."""
+    assert decide(agreement()) == Confirmed(recovered=False)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"maybe_recorded": True}, {"delivery_count": 2}, {"replay": 1}],
-    ids=["no-definite-answer", "redelivered", "replayed"],
-)
-def test_row_2_what_is_found_on_record_was_us(changes: dict[str, Any]) -> None:
+def test_an_agreement_that_leaves_its_type_out_is_confirmed() -> None:
+    """The service need not repeat the type: only another one is another agreement."""
+    assert decide(agreement(type=None)) == Confirmed(recovered=False)
+
+
+def test_an_agreement_of_another_type_confirms_nothing() -> None:
+    """The template decides what is recorded: with another agreement on record the customer could not buy."""
+    assert decide(CLOUD) == Rejected(
+        reason=Reason.OTHER_TYPE_RECORDED, detail="recorded as another type of agreement"
+    )
+
+
+@REPEATED
+def test_row_2_what_is_found_on_record_was_us(repeat: Mapping[str, Any]) -> None:
     """An event that may have been recorded and is on record the same is confirmed, as recovered."""
-    assert decide(standing=Standing.SAME, **changes) == Confirmed(recovered=True)
+    assert decide(standing=Standing.SAME, **repeat) == Confirmed(recovered=True)
 
 
-def test_a_later_acceptance_is_not_replaced() -> None:
+@REPEATED
+def test_a_later_acceptance_is_not_replaced(repeat: Mapping[str, Any]) -> None:
     """An event that may have been recorded gives way to a later one on record: old data stays old."""
-    assert decide(standing=Standing.LATER, delivery_count=2) == Rejected(
+    assert decide(standing=Standing.LATER, **repeat) == Rejected(
         reason=Reason.SUPERSEDED, detail="a later acceptance is on record"
     )
 
@@ -114,6 +126,12 @@ def test_row_3_600061_is_a_duplicate(status: int, standing: Standing | None, rea
 def test_600061_counts_only_with_a_client_error(status: int, exists: bool) -> None:
     """Codes are not unique: 600061 says "on record" only beside a 4xx."""
     assert outcomes.already_exists(refusal(status, "600061")) is exists
+
+
+def test_600061_counts_only_for_a_write() -> None:
+    """In answer to a reading or a look-up, 600061 says nothing of what we sent: nothing was."""
+    assert not outcomes.already_exists(refusal(409, "600061", write=False))
+    assert retry(refusal(409, "600061", write=False)).reason is Reason.UNAVAILABLE
 
 
 @pytest.mark.parametrize("code", [None, "600060", "60006"])
@@ -165,6 +183,11 @@ def test_row_4_the_service_may_say_that_a_date_is_ahead() -> None:
     assert (found.reason, found.at) == (Reason.NOT_YET_VALID, NOW + timedelta(seconds=2.5))
 
 
+def test_row_4_only_a_write_is_told_that_a_date_is_ahead() -> None:
+    """A reading and a look-up send no date: 600002 says something else there."""
+    assert retry(refusal(409, "600002", write=False)).reason is Reason.UNAVAILABLE
+
+
 def test_row_5_holds_whatever_the_service_says() -> None:
     """A date too far ahead is rejected, also when the service was the first to say so."""
     outcome = decide(refusal(400, "600002"), of=dated(timedelta(days=1)))
@@ -190,11 +213,11 @@ WAITS = [
         for status in (408, 409, 423, 425, 500, 502, 503, 504, 599)
     ),
     ("409-with-code", refusal(409, "1234"), RetryKind.TRANSIENT, Reason.UNAVAILABLE),
-    ("retryable", refusal(418, "1", retryable=True), RetryKind.TRANSIENT, Reason.UNAVAILABLE),
-    ("not-retryable", refusal(418, "1", retryable=False), RetryKind.TRANSIENT, Reason.NO_DEFINITE_ANSWER),
-    ("400-no-code", refusal(400), RetryKind.TRANSIENT, Reason.NO_DEFINITE_ANSWER),
-    ("422-no-code", refusal(422), RetryKind.TRANSIENT, Reason.NO_DEFINITE_ANSWER),
+    ("418-with-code", refusal(418, "1"), RetryKind.TRANSIENT, Reason.UNAVAILABLE),
+    ("400-no-code", refusal(400), RetryKind.TRANSIENT, Reason.UNAVAILABLE),
+    ("422-no-code", refusal(422), RetryKind.TRANSIENT, Reason.UNAVAILABLE),
     ("204", refusal(204), RetryKind.TRANSIENT, Reason.NO_DEFINITE_ANSWER),
+    ("204-to-a-reading", refusal(204, write=False), RetryKind.TRANSIENT, Reason.UNAVAILABLE),
     ("cut", CUT, RetryKind.TRANSIENT, Reason.NO_DEFINITE_ANSWER),
     ("never-connected", NEVER_CONNECTED, RetryKind.TRANSIENT, Reason.UNAVAILABLE),
     ("unread", UNREAD, RetryKind.TRANSIENT, Reason.UNAVAILABLE),
@@ -208,6 +231,41 @@ def test_rows_6_to_12_what_is_tried_again(answer: AgreementsError, kind: RetryKi
     """Every failure that is not the event's own is tried again, with the back-off of its kind."""
     found = retry(answer)
     assert (found.kind, found.reason, found.since) == (kind, reason, NOW)
+
+
+def looked_up(status: int, code: str | None = None, **said: Any) -> AnswerError:
+    """Return the refusal of a look-up, which concerns no customer."""
+    return refusal(status, code, write=False, about_event=False, **said)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(300, None), (400, None), (400, "2000"), (403, "20002"), (404, "60002"), (422, "2000"), (499, "1")],
+)
+def test_a_refused_look_up_blames_neither_event_nor_customer(status: int, code: str | None) -> None:
+    """What is refused before the event is sent is for whoever runs the app: the event waits, however old."""
+    found = retry(looked_up(status, code, retry_after=60), first_enqueued_time=LONG_AGO)
+    assert (found.kind, found.reason) == (RetryKind.SERVICE, Reason.ACCESS_REFUSED)
+    assert found.at == NOW + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason"),
+    [
+        (looked_up(429), RetryKind.THROTTLED, Reason.THROTTLED),
+        *(
+            (looked_up(status), RetryKind.TRANSIENT, Reason.UNAVAILABLE)
+            for status in (299, 408, 409, 423, 425, 500, 503)
+        ),
+    ],
+    ids=["429", "299", "408", "409", "423", "425", "500", "503"],
+)
+def test_a_look_up_that_fails_for_the_moment_passes(
+    answer: AgreementsError, kind: RetryKind, reason: Reason
+) -> None:
+    """A look-up that is throttled, or fails in a way that passes, is tried again as soon as any call."""
+    found = retry(answer)
+    assert (found.kind, found.reason) == (kind, reason)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -276,21 +334,33 @@ def test_any_number_of_attempts_has_a_back_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "floor"),
-    [(0.0, 0.0), (7.5, 7.5), (3600.0, 3600.0), (3601.0, 3600.0), (float("inf"), 3600.0), (None, 0.0)],
+    ("status", "asked", "seconds"),
+    [
+        (429, None, 2.5),
+        (429, 0.0, 2.5),
+        (429, 4.0, 4 + 2.5),
+        (429, 60.0, 60 + 30),
+        (503, 60.0, 60 + 30),
+        (401, 60.0, 60 + 150),
+        (401, 3600.0, 3600 + 1800),
+        (429, 3601.0, 3600 + 1800),
+        (429, float("inf"), 3600 + 1800),
+    ],
 )
-@pytest.mark.parametrize("status", [429, 503, 401])
-def test_retry_after_is_a_floor(status: int, asked: float | None, floor: float) -> None:
-    """Never sooner than the service asked for, with the jitter on top, and it may ask for an hour at most."""
-    longest = 300 if status == 401 else 5
+def test_retry_after_is_a_floor(status: int, asked: float | None, seconds: float) -> None:
+    """Never sooner than the service asked for, an hour at most, with the jitter on top.
+
+    All that were told the same would come back at once: so they are spread over as long again, or over the
+    back-off if that is longer.
+    """
     found = retry(refusal(status, retry_after=asked), random=0.5)
-    assert found.at == NOW + timedelta(seconds=floor + longest / 2)
+    assert found.at == NOW + timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize(("left", "floor"), [(61.0, 61.0), (7200.0, 3600.0)])
-def test_a_closed_gate_is_a_floor_too(left: float, floor: float) -> None:
-    """An event that met a closed gate comes back when it is open, an hour later at most."""
-    assert retry(GateClosedError(left), random=0.5).at == NOW + timedelta(seconds=floor + 2.5)
+@pytest.mark.parametrize(("left", "seconds"), [(4.0, 6.5), (61.0, 91.5), (7200.0, 5400.0)])
+def test_a_closed_gate_is_a_floor_too(left: float, seconds: float) -> None:
+    """An event that met a closed gate comes back when it is open, spread out like any other that waits."""
+    assert retry(GateClosedError(left), random=0.5).at == NOW + timedelta(seconds=seconds)
 
 
 def test_a_refused_new_customer_waits_as_asked() -> None:
@@ -338,6 +408,17 @@ def test_the_clock_does_not_start_with_the_event(first: datetime) -> None:
     assert retry(refusal(503), first_enqueued_time=first).since == NOW
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [refusal(400, "2000", write=False), refusal(422, "2000", retryable=True)],
+    ids=["a reading", "retryable by its own word"],
+)
+def test_a_refusal_that_is_not_about_the_data_is_tried_again(answer: AnswerError) -> None:
+    """A refused reading sent none of the data, and a service that says "retryable" is taken at its word."""
+    found = retry(answer)
+    assert (found.kind, found.reason) == (RetryKind.TRANSIENT, Reason.UNAVAILABLE)
+
+
 # --- precedence
 
 PRECEDENCE: list[tuple[str, Outcome, dict[str, Any]]] = [
@@ -347,6 +428,11 @@ PRECEDENCE: list[tuple[str, Outcome, dict[str, Any]]] = [
         {"answer": agreement(), "standing": Standing.LATER, "delivery_count": 2},
     ),
     ("agreement-over-date", Confirmed(), {"answer": agreement(), "of": dated(timedelta(days=1))}),
+    (
+        "other-type-over-recovered",
+        Rejected(reason=Reason.OTHER_TYPE_RECORDED, detail="recorded as another type of agreement"),
+        {"answer": CLOUD, "standing": Standing.SAME, "delivery_count": 2},
+    ),
     (
         "recovered-over-600061",
         Confirmed(recovered=True),
@@ -387,14 +473,9 @@ PRECEDENCE: list[tuple[str, Outcome, dict[str, Any]]] = [
         {"answer": refusal(400, "2000"), "of": dated(timedelta(days=1))},
     ),
     (
-        "customer-over-retryable",
+        "customer-over-app",
         Rejected(reason=Reason.NO_RELATIONSHIP, detail="Partner Center answered 403, code 20002"),
-        {"answer": refusal(403, "20002", retryable=True), "first_enqueued_time": LONG_AGO},
-    ),
-    (
-        "refused-over-retryable",
-        Rejected(reason=Reason.REFUSED, detail="Partner Center answered 400, code 1"),
-        {"answer": refusal(400, "1", retryable=True)},
+        {"answer": refusal(403, "20002"), "first_enqueued_time": LONG_AGO},
     ),
     (
         "refused-over-limit",
@@ -469,14 +550,12 @@ def test_what_surely_was_not_recorded_carries_nothing(answer: AgreementsError) -
     ],
     ids=["429", "409", "503", "cut", "never-connected", "unread", "token", "gate"],
 )
-@pytest.mark.parametrize(
-    "changes",
-    [{"maybe_recorded": True}, {"delivery_count": 2}, {"replay": 1}],
-    ids=["carried", "redelivered", "replayed"],
-)
-def test_once_it_may_be_recorded_it_may_be_for_good(answer: AgreementsError, changes: dict[str, Any]) -> None:
+@REPEATED
+def test_once_it_may_be_recorded_it_may_be_for_good(
+    answer: AgreementsError, repeat: Mapping[str, Any]
+) -> None:
     """No later answer takes back that an earlier attempt may have been recorded."""
-    assert retry(answer, **changes).maybe_recorded
+    assert retry(answer, **repeat).maybe_recorded
 
 
 @pytest.mark.parametrize(
@@ -526,6 +605,38 @@ def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     assert retry(answer, attempt=3).attempt == attempt
 
 
+@pytest.mark.parametrize(
+    ("answer", "posted"),
+    [
+        (agreement(), True),
+        (refusal(400, "2000"), True),
+        (CUT, True),
+        (NEVER_CONNECTED, True),
+        (refusal(404, write=False), False),
+        (UNREAD, False),
+        (GateClosedError(90), False),
+        (TokenError("none"), False),
+        (EventError(Reason.NOT_JSON), False),
+        (None, False),
+    ],
+    ids=[
+        "agreed",
+        "refused",
+        "cut",
+        "never-connected",
+        "not-read",
+        "unread",
+        "gate",
+        "token",
+        "bad-event",
+        "not-asked",
+    ],
+)
+def test_what_was_posted(answer: Agreement | AgreementsError | None, posted: bool) -> None:
+    """Whether the recording call was made follows from what it came to: only that has a request id."""
+    assert Attempt(event=EVENT, answer=answer).posted is posted
+
+
 # --- properties
 
 INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive by contract
@@ -540,7 +651,7 @@ ANSWERS = st.builds(
 )
 NOT_AGREED = st.one_of(
     st.none(),
-    st.builds(AnswerError, ANSWERS, write=st.booleans()),
+    st.builds(AnswerError, ANSWERS, write=st.booleans(), about_event=st.booleans()),
     st.builds(NoAnswerError, st.just("none"), write=st.just(True), maybe_recorded=st.booleans()),
     st.builds(GateClosedError, st.floats(0, allow_nan=False)),
     st.builds(TokenError, st.just("none")),
@@ -563,7 +674,7 @@ EVENTS = st.none() | INSTANTS.map(lambda at: event(dateAgreed=at.isoformat()))
 @given(
     DELIVERIES,
     EVENTS,
-    st.just(agreement()) | NOT_AGREED,
+    st.sampled_from([TYPE, "MicrosoftCloudAgreement"]).map(lambda kind: agreement(type=kind)) | NOT_AGREED,
     st.none() | st.sampled_from(Standing),
     INSTANTS,
     st.floats(0, 1, exclude_max=True),

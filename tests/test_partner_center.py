@@ -2,16 +2,21 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
+import requests
+import urllib3
 
 from agreements import events
 from agreements.deadline import Deadline
-from agreements.errors import AnswerError, GateClosedError, NoAnswerError
+from agreements.errors import AnswerError, EventError, GateClosedError, NoAnswerError, Reason
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.gate import Gate
 from agreements.partner_center import PartnerCenter, Timeouts
@@ -36,6 +41,7 @@ CREATED = Say(
     status=201, body=json.dumps({"userId": "3d6f2c09-eb40-48ca-a4b3-d24c9c007531", **DOCUMENTED}).encode()
 )
 METADATA = Say(
+    headers={"Connection": "close"},
     body=json.dumps(
         {
             "totalCount": 1,
@@ -48,7 +54,7 @@ METADATA = Say(
                 }
             ],
         }
-    ).encode()
+    ).encode(),
 )
 DUPLICATE = Say(
     status=400,
@@ -99,12 +105,27 @@ def tokens() -> GivenTokens:
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate()
+    return Gate(sleep=lambda seconds: None)
 
 
 @pytest.fixture
-def client(end: FarEnd, tokens: GivenTokens, gate: Gate) -> PartnerCenter:
+def fresh(end: FarEnd, tokens: GivenTokens, gate: Gate) -> PartnerCenter:
+    """A client that has not asked for anything yet."""
     return PartnerCenter(end.url, tokens, Timeouts(connect=5, read=5), gate)
+
+
+@pytest.fixture
+def client(fresh: PartnerCenter, end: FarEnd) -> PartnerCenter:
+    """A client that knows the templates already."""
+    return knowing(fresh, end)
+
+
+def knowing(client: PartnerCenter, end: FarEnd) -> PartnerCenter:
+    end.script.append(METADATA)
+    assert client.template_ids(Deadline.after(10)) == [TEMPLATE]
+    end.script.clear()
+    end.asked.clear()
+    return client
 
 
 def documented_event(**changes: object) -> AcceptanceEvent:
@@ -192,12 +213,12 @@ def test_values_are_sent_as_written(client: PartnerCenter, end: FarEnd) -> None:
     assert json.loads(end.asked[0].body)["primaryContact"] == contact
 
 
-def test_the_template_is_looked_up_once_for_all_threads(client: PartnerCenter, end: FarEnd) -> None:
+def test_the_template_is_looked_up_once_for_all_threads(fresh: PartnerCenter, end: FarEnd) -> None:
     """Threads that need the template at once cause one look-up, of the right type, and share its answer."""
     end.script += [METADATA, CREATED]
     event = documented_event(templateId=None)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: confirm(client, event), range(8)))
+        list(pool.map(lambda _: confirm(fresh, event), range(8)))
     looked_up = [asked for asked in end.asked if asked.line.startswith("GET")]
     assert [asked.line for asked in looked_up] == [
         "GET /v1/agreements?agreementType=MicrosoftCustomerAgreement HTTP/1.1"
@@ -206,16 +227,19 @@ def test_the_template_is_looked_up_once_for_all_threads(client: PartnerCenter, e
     assert [post["templateId"] for post in posts] == [TEMPLATE] * 8
 
 
-def test_a_failed_look_up_is_not_kept(client: PartnerCenter, end: FarEnd) -> None:
-    """When the look-up fails nothing was recorded, and the next event asks again."""
-    end.script += [Say(status=503), METADATA, CREATED]
-    error = refusal(lambda c: confirm(c, documented_event(templateId=None)), client)
-    assert (error.write, error.maybe_recorded) == (False, False)
-    assert confirm(client, documented_event(templateId=None)).type == "MicrosoftCustomerAgreement"
+@pytest.mark.parametrize("status", [400, 403, 404, 503])
+def test_a_failed_look_up_says_nothing_about_the_event(
+    fresh: PartnerCenter, end: FarEnd, status: int
+) -> None:
+    """When the look-up fails nothing was recorded, no customer is to blame, and the next event asks again."""
+    end.script += [Say(status=status, body=b'{"code":1000}'), METADATA, CREATED]
+    error = refusal(confirm, fresh)
+    assert (error.write, error.maybe_recorded, error.about_event) == (False, False, False)
+    assert confirm(fresh).type == "MicrosoftCustomerAgreement"
 
 
 def test_a_look_up_of_another_thread_is_not_waited_for_longer_than_the_deadline(
-    client: PartnerCenter, end: FarEnd
+    fresh: PartnerCenter, end: FarEnd
 ) -> None:
     """A thread whose deadline passes while another looks up gives up, and nothing was sent."""
     asked, go_on = threading.Event(), threading.Event()
@@ -226,14 +250,23 @@ def test_a_look_up_of_another_thread_is_not_waited_for_longer_than_the_deadline(
         return METADATA
 
     end.script += [slow, CREATED]
-    event = documented_event(templateId=None)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(confirm, client, event)
+        first = pool.submit(confirm, fresh)
         assert asked.wait(10)
-        error = no_answer(lambda c: confirm(c, event, seconds=0.05), client)
+        error = no_answer(lambda c: confirm(c, seconds=0.05), fresh)
         go_on.set()
         first.result(10)
     assert (error.write, error.maybe_recorded) == (False, False)
+
+
+def test_a_template_of_another_type_is_not_sent(client: PartnerCenter, end: FarEnd) -> None:
+    """The service goes by the template, whatever the type: one of another type is refused here."""
+    cloud = "998b88de-aa99-4388-a42c-1b3517d49490"
+    with pytest.raises(EventError) as caught:
+        confirm(client, documented_event(templateId=cloud))
+    assert (caught.value.reason, caught.value.field) == (Reason.FIELD_INVALID, "templateId")
+    assert cloud not in str(caught.value)
+    assert end.asked == []
 
 
 def test_a_refused_token_is_renewed_once(client: PartnerCenter, end: FarEnd, tokens: GivenTokens) -> None:
@@ -317,21 +350,57 @@ def test_an_answer_of_no_use_may_have_recorded(client: PartnerCenter, end: FarEn
     assert "Carr" not in str(error)
 
 
-def test_a_connection_never_made_recorded_nothing(end: FarEnd, tokens: GivenTokens) -> None:
+def test_a_connection_never_made_recorded_nothing(
+    end: FarEnd, tokens: GivenTokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only a failed connect is surely not sent."""
-    client = PartnerCenter("https://localhost:1", tokens, Timeouts(connect=5, read=5), Gate())
+    with far_end(tmp_path) as gone:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(gone.bundle))
+        client = knowing(PartnerCenter(gone.url, tokens, Timeouts(connect=5, read=5), Gate()), gone)
     error = no_answer(confirm, client)
     assert (error.write, error.maybe_recorded) == (True, False)
 
 
-def test_an_unknown_authority_is_never_talked_to(
-    end: FarEnd, tokens: GivenTokens, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_nobody_vouches_for_gets_nothing(
+    client: PartnerCenter, end: FarEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TLS is verified: a server that nobody vouches for gets no request and no token."""
+    """TLS is verified: an unknown server gets no request and no token, so that nothing was recorded."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    no_answer(confirm, PartnerCenter(end.url, tokens, Timeouts(connect=5, read=5), Gate()))
-    assert end.asked == []
+    with ThreadPoolExecutor(1) as pool:  # a thread of its own has a session of its own
+        error = pool.submit(no_answer, confirm, client).result(10)
+    assert (error.write, error.maybe_recorded, end.asked) == (True, False, [])
+
+
+def test_a_broken_handshake_may_have_recorded(
+    client: PartnerCenter, end: FarEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS that breaks for any other reason may break after the request: nobody knows."""
+    broken = urllib3.exceptions.SSLError("broken")
+    failure = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(_NO_POOL, "/", broken))
+    monkeypatch.setattr(requests.Session, "send", lambda *_, **__: _raise(failure))
+    assert no_answer(confirm, client).maybe_recorded
+
+
+_NO_POOL = urllib3.HTTPSConnectionPool("localhost")
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
+
+
+def test_connections_are_kept_but_not_when_idle_for_long(
+    client: PartnerCenter, end: FarEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls share a connection; one that was idle for long may be forgotten on the way and is not used."""
+    end.script.append(CREATED)
+    confirm(client)
+    confirm(client)
+    later = time.monotonic() + 101
+    monkeypatch.setattr("agreements.partner_center.monotonic", lambda: later)
+    confirm(client)
+    first, second, third = (asked.port for asked in end.asked)
+    assert first == second != third
 
 
 def test_an_answer_that_does_not_come_in_time(end: FarEnd, tokens: GivenTokens) -> None:
@@ -342,8 +411,8 @@ def test_an_answer_that_does_not_come_in_time(end: FarEnd, tokens: GivenTokens) 
         assert release.wait(10)
         return CREATED
 
+    client = knowing(PartnerCenter(end.url, tokens, Timeouts(connect=5, read=0.1), Gate()), end)
     end.script.append(never)
-    client = PartnerCenter(end.url, tokens, Timeouts(connect=5, read=0.1), Gate())
     assert no_answer(confirm, client).maybe_recorded
     release.set()
 
@@ -366,7 +435,7 @@ def test_throttling_closes_the_gate_for_everyone(
     error = refusal(confirm, client)
     assert (error.answer.status, error.maybe_recorded) == (429, False)
     with pytest.raises(GateClosedError) as caught:
-        confirm(client, seconds=1)
+        confirm(client)
     assert 1 < caught.value.retry_after <= 120
     assert len(end.asked) == 1
 

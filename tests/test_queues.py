@@ -1,4 +1,5 @@
 import threading
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -8,7 +9,7 @@ from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusConnect
 from agreements import identity
 from agreements.deadline import Deadline
 from agreements.deliveries import RetryKind
-from agreements.errors import EventError, GateClosedError, Reason
+from agreements.errors import AgreementsError, EventError, GateClosedError, NoAnswerError, Reason, TokenError
 from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
 from agreements.queues import QueueNames, Queues, address
 from tests.fakes import (
@@ -17,6 +18,7 @@ from tests.fakes import (
     NOW,
     PLANTED,
     REQUEST,
+    FakeClock,
     FakeServiceBusClient,
     delivery,
     event,
@@ -176,6 +178,18 @@ def test_an_unreadable_event_has_no_customer_and_no_request() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [TokenError("none"), NoAnswerError("unread", write=False), GateClosedError(90), None],
+    ids=["token", "unread", "gate", "not-asked"],
+)
+@pytest.mark.parametrize("outcome", [DUPLICATE, REJECTED], ids=["duplicate", "rejected"])
+def test_what_was_not_posted_has_no_request(outcome: Outcome, answer: AgreementsError | None) -> None:
+    """Nobody looks for a request at Microsoft's that was never made."""
+    _, copy = addressed(outcome, Attempt(event=event(), answer=answer))
+    assert "mcaRequestId" not in properties(copy)
+
+
 def test_without_an_answer_none_is_shown() -> None:
     """Status and code are those of an answer; any other error has none."""
     _, copy = addressed(RETRY, Attempt(event=event(), answer=GateClosedError(90)))
@@ -210,12 +224,11 @@ CUT = ServiceBusConnectionError(message="cut")
 
 
 class Sending:
-    """Queues over a fake client, that note the pauses instead of taking them."""
+    """Queues over a fake client."""
 
     def __init__(self, client: FakeServiceBusClient | None = None) -> None:
         self.client = client or FakeServiceBusClient()
-        self.pauses: list[float] = []
-        self._queues = Queues(self.client.as_client(), NAMES, 30, self.pauses.append)
+        self._queues = Queues(self.client.as_client(), NAMES, 30)
 
     def send(self, outcome: Outcome = REJECTED, deadline: Deadline | None = None) -> None:
         """Send an outcome of the published event."""
@@ -232,7 +245,6 @@ def test_a_sender_is_opened_once_and_kept() -> None:
         ("rejections", 2),
         ("retries", 1),
     ]
-    assert sending.pauses == []
 
 
 def test_what_is_sent_is_the_addressed_copy() -> None:
@@ -262,14 +274,62 @@ def test_one_queue_may_serve_two_ends() -> None:
     assert [queue for queue, _ in client.opened] == ["parked"]
 
 
-@pytest.mark.parametrize(("left", "least", "most"), [(150.0, 30.0, 30.0), (10.0, 9.0, 10.0)])
-def test_a_send_always_has_a_timeout(left: float, least: float, most: float) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock by which deadlines are made."""
+    clock = FakeClock()
+    monkeypatch.setattr("agreements.deadline.monotonic", clock)
+    return clock
+
+
+class SlowLock:
+    """A lock that somebody else holds for twenty seconds."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Wait for the lock, as long as one may."""
+        self.clock.sleep(min(timeout, 20))
+        return timeout >= 20
+
+    def release(self) -> None:
+        """Give it back."""
+
+
+@pytest.fixture
+def _slow_locks(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agreements.queues.threading", SimpleNamespace(Lock=lambda: SlowLock(clock)))
+
+
+@pytest.mark.parametrize(("left", "timeout"), [(150, 30), (30, 30), (10, 10)])
+@pytest.mark.usefixtures("clock")
+def test_a_send_always_has_a_timeout(left: float, timeout: float) -> None:
     """A send takes its own timeout at most, and never more than is left for the delivery."""
     sending = Sending()
     sending.send(deadline=Deadline.after(left))
     [(_, sender)] = sending.client.opened
-    [(_, timeout)] = sender.sent
-    assert least <= timeout <= most
+    assert [given for _, given in sender.sent] == [timeout]
+
+
+@pytest.mark.parametrize(("left", "timeout"), [(150, 10), (25, 5)])
+@pytest.mark.usefixtures("_slow_locks")
+def test_waiting_for_another_send_counts(left: float, timeout: float) -> None:
+    """What passes while another thread sends is gone: waiting and sending share one timeout."""
+    sending = Sending()
+    sending.send(deadline=Deadline.after(left))
+    [(_, sender)] = sending.client.opened
+    assert [given for _, given in sender.sent] == [timeout]
+
+
+@pytest.mark.parametrize("left", [20, 19], ids=["at-last-too-late", "waited-in-vain"])
+@pytest.mark.usefixtures("_slow_locks")
+def test_who_waited_too_long_sends_nothing(left: float) -> None:
+    """When the time is up by the time the other thread is done, the send fails without being tried."""
+    sending = Sending()
+    with pytest.raises(OperationTimeoutError, match="no time was left to send to rejections"):
+        sending.send(deadline=Deadline.after(left))
+    assert sending.client.opened == []
 
 
 def test_after_the_deadline_nothing_is_sent() -> None:
@@ -278,16 +338,14 @@ def test_after_the_deadline_nothing_is_sent() -> None:
     with pytest.raises(OperationTimeoutError, match="no time was left to send to rejections"):
         sending.send(deadline=Deadline.after(0))
     assert sending.client.opened == []
-    assert sending.pauses == [30]
 
 
-def test_a_failed_send_pauses_and_goes_up() -> None:
-    """A raise is an immediate redelivery: half a minute passes first, then the SDK's own error goes up."""
+def test_a_failed_send_goes_up() -> None:
+    """Nobody knows whether it arrived: the SDK's own error says so, and the message comes again."""
     sending = Sending(FakeServiceBusClient(CUT))
     with pytest.raises(ServiceBusConnectionError) as caught:
         sending.send()
     assert caught.value is CUT
-    assert sending.pauses == [30]
 
 
 def test_a_failed_sender_is_forgotten() -> None:
@@ -322,14 +380,14 @@ def test_a_sender_that_cannot_be_opened_is_tried_again() -> None:
     assert len(sending.client.opened) == 1
 
 
-def test_a_bug_goes_up_at_once() -> None:
-    """What is not the broker's failure is neither paused for nor taken for a broken sender."""
+def test_a_bug_is_no_broken_sender() -> None:
+    """What is not the broker's failure goes up, and the sender is kept."""
     sending = Sending(FakeServiceBusClient(ValueError("cannot be encoded")))
     with pytest.raises(ValueError, match="cannot be encoded"):
         sending.send()
     sending.send()
     [(_, sender)] = sending.client.opened
-    assert (sender.closed, len(sender.sent), sending.pauses) == (False, 1, [])
+    assert (sender.closed, len(sender.sent)) == (False, 1)
 
 
 class Holding(FakeServiceBusClient):
@@ -348,18 +406,31 @@ class Holding(FakeServiceBusClient):
 
 
 def test_a_queue_takes_one_send_at_a_time() -> None:
-    """The SDK's senders are not thread-safe: a second send waits, for its timeout at most."""
+    """The SDK's senders are not thread-safe: while one thread sends, no other does."""
     client = Holding()
     sending = Sending(client)
     first = threading.Thread(target=sending.send)
     first.start()
     assert client.held.wait(5)
     with pytest.raises(OperationTimeoutError, match="no time was left"):
-        sending.send(deadline=Deadline.after(0.05))
+        sending.send(deadline=Deadline.after(0.001))
     client.release.set()
     first.join()
     sending.send()
     [(_, sender)] = client.opened
+    assert (len(sender.sent), sender.closed) == (2, False)
+
+
+def test_coming_late_closes_nobodys_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gets the lock with no time left fails alone: the sender that others use stays open."""
+    sending = Sending()
+    sending.send()
+    with monkeypatch.context() as patch:
+        patch.setattr("agreements.queues.Deadline.left", lambda *_: 0.0)
+        with pytest.raises(OperationTimeoutError):
+            sending.send()
+    sending.send()
+    [(_, sender)] = sending.client.opened
     assert (len(sender.sent), sender.closed) == (2, False)
 
 

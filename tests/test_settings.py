@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -8,6 +10,7 @@ from tests.fakes import shown
 
 GUID = "14876998-c0dc-46e6-9d0c-65a57a6c32ec"
 SECRET = "planted-secret"
+CONNECTION = f"Endpoint=sb://x;SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey={SECRET}"
 NEEDED = {
     "ServiceBus__fullyQualifiedNamespace": "contoso.servicebus.windows.net",
     "PARTNER_TENANT_ID": GUID,
@@ -64,10 +67,10 @@ def test_defaults_are_the_documented_ones() -> None:
 
 def test_secrets_are_read_and_never_shown() -> None:
     """Secrets are there for those who use them, and masked wherever settings are shown."""
-    given = read(ServiceBus=f"Endpoint=sb://x;SharedAccessKey={SECRET}")
+    given = read(ServiceBus=CONNECTION)
     assert given.token.client_secret.get_secret_value() == SECRET
     assert given.token.refresh_token.get_secret_value() == SECRET
-    assert given.service_bus.connection_string == SecretStr(f"Endpoint=sb://x;SharedAccessKey={SECRET}")
+    assert given.service_bus.connection_string == SecretStr(CONNECTION)
     assert SECRET not in f"{given} {given!r}"
 
 
@@ -120,7 +123,8 @@ def test_a_blank_variable_is_none(blank: str) -> None:
         ("READ_TIMEOUT_SECONDS", "inf", "seconds above 0"),
         ("TOKEN_TIMEOUT_SECONDS", "nan", "seconds above 0"),
         ("SEND_TIMEOUT_SECONDS", "-1", "seconds above 0"),
-        ("DEADLINE_SECONDS", "soon", "seconds above 0"),
+        ("DEADLINE_SECONDS", "soon", "seconds, more than SEND_TIMEOUT_SECONDS"),
+        ("DEADLINE_SECONDS", "30", "seconds, more than SEND_TIMEOUT_SECONDS"),
         ("RETRY_BASE_SECONDS", "0", "seconds above 0"),
         ("RETRY_CAP_SECONDS", "4.9", "seconds, RETRY_BASE_SECONDS or more"),
         ("RETRY_LIMIT_HOURS", "0", "hours above 0"),
@@ -134,6 +138,9 @@ def test_a_blank_variable_is_none(blank: str) -> None:
             "sb://contoso/",
             "a host name, unless ServiceBus is a connection string",
         ),
+        ("ServiceBus", "contoso.servicebus.windows.net", "a connection string (one machine only)"),
+        ("ServiceBus", "Endpoint=sb://x", "a connection string (one machine only)"),
+        ("ServiceBus", "SharedAccessKey=x", "a connection string (one machine only)"),
         ("ServiceBus__credential", "password", "managedidentity"),
         ("ServiceBus__clientId", "me", "a GUID: the client id of a user-assigned identity"),
     ],
@@ -144,7 +151,7 @@ def test_a_wrong_value_is_named_by_its_variable(name: str, value: str, problem: 
 
 
 @pytest.mark.parametrize(
-    "name", [*NEEDED, "PARTNER_CENTER_URL", "RETRY_BASE_SECONDS", "ServiceBus__clientId"]
+    "name", [*NEEDED, "PARTNER_CENTER_URL", "RETRY_BASE_SECONDS", "ServiceBus", "ServiceBus__clientId"]
 )
 def test_no_value_is_shown_in_an_error(name: str) -> None:
     """A wrong value may be a secret in the wrong place: neither it nor any other is in the error."""
@@ -159,7 +166,7 @@ def test_several_problems_are_all_named() -> None:
     """Whoever deploys mends everything in one go."""
     assert problems(PARTNER_TENANT_ID="", DEADLINE_SECONDS="0") == (
         "PARTNER_TENANT_ID is missing: a GUID: the partner's tenant",
-        "DEADLINE_SECONDS must be seconds above 0",
+        "DEADLINE_SECONDS must be seconds, more than SEND_TIMEOUT_SECONDS",
     )
 
 
@@ -168,6 +175,30 @@ def test_a_wrong_base_is_not_blamed_on_its_cap() -> None:
     assert problems(RETRY_BASE_SECONDS="x", RETRY_CAP_SECONDS="1") == (
         "RETRY_BASE_SECONDS must be seconds above 0",
     )
+
+
+def test_a_wrong_send_timeout_is_not_blamed_on_the_deadline() -> None:
+    """A deadline is compared only with a send timeout that could be read."""
+    assert problems(SEND_TIMEOUT_SECONDS="x", DEADLINE_SECONDS="1") == (
+        "SEND_TIMEOUT_SECONDS must be seconds above 0",
+    )
+
+
+def test_the_least_bit_of_time_to_ask_is_enough() -> None:
+    """A deadline that exceeds the send timeout leaves some time to ask, however little."""
+    given = read(SEND_TIMEOUT_SECONDS="5", DEADLINE_SECONDS="5.5").delivery
+    assert (given.send_timeout, given.deadline) == (5, 5.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    list(combinations(["ACCEPTANCES_QUEUE", "RETRIES_QUEUE", "DUPLICATES_QUEUE", "REJECTIONS_QUEUE"], 2)),
+)
+@pytest.mark.parametrize(("one", "other"), [("parked", "parked"), ("parked", "PARKED"), ("PARKED", "parked")])
+def test_no_two_queues_are_one(first: str, second: str, one: str, other: str) -> None:
+    """A queue that two ends share would mix them up, or feed itself; the broker knows no case of names."""
+    [problem] = problems(**{first: one, second: other})
+    assert problem.startswith(f"{second} must be a queue of its own")
 
 
 def test_a_cap_may_be_its_base() -> None:
@@ -189,7 +220,7 @@ def test_a_trailing_slash_is_dropped() -> None:
 
 def test_a_connection_string_needs_no_namespace() -> None:
     """On one machine a connection string stands for the namespace."""
-    given = read(ServiceBus="Endpoint=sb://x", ServiceBus__fullyQualifiedNamespace="")
+    given = read(ServiceBus=CONNECTION, ServiceBus__fullyQualifiedNamespace="")
     assert given.service_bus.namespace is None
 
 
@@ -215,3 +246,19 @@ def test_every_setting_says_what_belongs_there(concern: str, name: str) -> None:
     field = getattr(settings, concern).model_fields[name]
     assert field.alias
     assert field.description
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SEND_TIMEOUT_SECONDS", "150", "DEADLINE_SECONDS must be seconds, more than SEND_TIMEOUT_SECONDS"),
+        ("ACCEPTANCES_QUEUE", "Agreement-Rejections", "REJECTIONS_QUEUE must be a queue of its own"),
+        ("RETRY_BASE_SECONDS", "901", "RETRY_CAP_SECONDS must be seconds, RETRY_BASE_SECONDS or more"),
+    ],
+)
+def test_a_default_can_be_wrong_beside_another_setting(name: str, value: str, problem: str) -> None:
+    """What was left at its default is checked against what was set."""
+    with pytest.raises(SettingsError) as caught:
+        settings.read(FunctionAppSettings, NEEDED | {name: value})
+    [found] = caught.value.problems
+    assert found.startswith(problem)

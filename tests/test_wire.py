@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agreements import wire
 from agreements.errors import Answer
-from tests.fakes import CONTACT, NOW, TYPE, agreement, event
+from tests.fakes import CONTACT, NOW, PLANTED, TYPE, agreement, event, shown
 
 TEMPLATE = "117a77b0-9360-443b-8795-c6dedc750cf9"
 OLDER = "00000000-0000-0000-0000-000000000001"
@@ -63,9 +63,17 @@ def test_an_agreement_is_read() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"type": "x"}'])
 def test_what_is_no_agreement_is_refused(body: bytes) -> None:
-    """An answer that is empty, no JSON or lacks a field is no agreement."""
+    """An answer that is empty, no JSON or lacks the date is no agreement."""
     with pytest.raises(ValueError):  # noqa: PT011 - json's and pydantic's own texts
         wire.read_agreement(body)
+
+
+def test_an_unreadable_agreement_is_not_quoted() -> None:
+    """The error has no name or address of the agreement that could not be read."""
+    with pytest.raises(ValueError, match="dateAgreed") as caught:
+        wire.read_agreement(json.dumps({**RECORDED, "dateAgreed": CONTACT["email"]}).encode())
+    text = shown(caught.value)
+    assert not [planted for planted in PLANTED if planted in text]
 
 
 @pytest.mark.parametrize(
@@ -101,21 +109,21 @@ def template(rank: object, template_id: object = TEMPLATE, agreement_type: str =
 
 
 @pytest.mark.parametrize(
-    "items",
+    ("items", "found"),
     [
-        [template(0)],
-        [template(2), template(10, OLDER, "MicrosoftCloudAgreement")],
-        [template(9, OLDER), template(10)],
-        [template(10), template(9, OLDER)],
-        [template(None, OLDER), template(1)],
-        [template("9", OLDER), template("10")],
-        [template(0, TEMPLATE.upper())],
+        ([template(0)], [TEMPLATE]),
+        ([template(2), template(10, OLDER, "MicrosoftCloudAgreement")], [TEMPLATE]),
+        ([template(9, OLDER), template(10)], [TEMPLATE, OLDER]),
+        ([template(10), template(9, OLDER)], [TEMPLATE, OLDER]),
+        ([template(None, OLDER), template(1)], [TEMPLATE, OLDER]),
+        ([template("9", OLDER), template("10")], [TEMPLATE, OLDER]),
+        ([template(0, TEMPLATE.upper())], [TEMPLATE]),
     ],
     ids=["single", "other-type", "rank", "rank-first", "no-rank", "rank-as-text", "capitals"],
 )
-def test_the_template_is_the_highest_ranking_of_its_type(items: list[object]) -> None:
-    """Of the templates of the type the highest rank counts, by number; other types do not."""
-    assert wire.read_template_id(json.dumps({"items": items}).encode(), TYPE) == TEMPLATE
+def test_templates_are_the_types_own_best_rank_first(items: list[object], found: list[str]) -> None:
+    """All templates of the type are current ones; the highest rank, by number, comes first."""
+    assert wire.read_template_ids(json.dumps({"items": items}).encode(), TYPE) == found
 
 
 @pytest.mark.parametrize(
@@ -125,13 +133,14 @@ def test_the_template_is_the_highest_ranking_of_its_type(items: list[object]) ->
         [template(1, agreement_type="MicrosoftCloudAgreement")],
         [template(1, "no-guid")],
         [template("x")],
+        [template(0), 5],
     ],
-    ids=["none", "other-type", "no-guid", "no-rank"],
+    ids=["none", "other-type", "no-guid", "no-rank", "no-object"],
 )
 def test_without_a_usable_template_there_is_none(items: list[object]) -> None:
     """A list without a template of the type, or with one that cannot be read, is refused."""
     with pytest.raises(ValueError):  # noqa: PT011 - int's and UUID's own texts
-        wire.read_template_id(json.dumps(items).encode(), TYPE)
+        wire.read_template_ids(json.dumps(items).encode(), TYPE)
 
 
 REFUSAL = {
@@ -173,26 +182,40 @@ def test_a_body_that_says_nothing(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kept"),
-    [(600061, "600061"), ("600061", "600061"), (0, "0"), ("", None), (None, None), ([1], None), (1.5, None)],
-)
-def test_the_code_is_text(code: object, kept: str | None) -> None:
-    """The service writes codes as numbers or text: both are kept as text, anything else is none."""
-    assert refusal({"code": code}).code == kept
-
-
-@pytest.mark.parametrize(
-    ("said", "answer"),
+    ("said", "kept"),
     [
-        ({"errorName": 5}, Answer(status=400)),
-        ({"isRetryable": "yes"}, Answer(status=400)),
-        ({"isRetryable": 1}, Answer(status=400)),
-        ({"isRetryable": True}, Answer(status=400, retryable=True)),
+        (600061, "600061"),
+        ("600061", "600061"),
+        (0, "0"),
+        ("Az09_.-", "Az09_.-"),
+        ("a" * 64, "a" * 64),
+        ("a" * 65, None),
+        (10**64, None),
+        ("", None),
+        ("600061\n", None),
+        ("two words", None),
+        ("\uff16", None),
+        (CONTACT["email"], None),
+        (CONTACT["phoneNumber"], None),
+        (None, None),
+        ([1], None),
+        (1.5, None),
     ],
+    ids=ascii,
 )
-def test_a_field_of_a_wrong_type_says_nothing(said: object, answer: Answer) -> None:
-    """Names are text and retryable is a truth value, or they are not said."""
-    assert refusal(said) == answer
+def test_code_and_name_are_single_plain_words(said: object, kept: str | None) -> None:
+    """The service writes a code as number or text: one word of up to 64 characters is kept as text.
+
+    Anything else is none: a sentence or an address must not get into logs and properties.
+    """
+    answer = refusal({"code": said, "errorName": said})
+    assert (answer.code, answer.error_name) == (kept, kept)
+
+
+@pytest.mark.parametrize(("said", "kept"), [(True, True), (False, False), ("yes", None), (1, None)])
+def test_retryable_is_a_truth_value(said: object, kept: bool | None) -> None:
+    """Whether a call may be repeated is said by a truth value, or not at all."""
+    assert refusal({"isRetryable": said}).retryable is kept
 
 
 @pytest.mark.parametrize(
@@ -236,14 +259,14 @@ BODIES = st.binary(max_size=20) | JSON.map(json.dumps).map(str.encode)
 def test_a_refusal_can_always_be_read(body: bytes, header: str) -> None:
     """Whatever the service answers, reading a refusal raises nothing and a wait is never negative."""
     answer = wire.read_refusal(400, {"Retry-After": header}, body, datetime.now(UTC))
-    assert answer.code is None or isinstance(answer.code, str)
+    assert answer.code is None or 0 < len(answer.code) <= 64
     assert answer.retry_after is None or answer.retry_after >= 0
 
 
 @given(BODIES)
 def test_what_cannot_be_read_raises_what_the_client_expects(body: bytes) -> None:
     """Whatever a 2xx holds, it is read or refused by an error that the client takes for unreadable."""
-    for read in (wire.read_agreement, wire.read_agreements, lambda some: wire.read_template_id(some, TYPE)):
+    for read in (wire.read_agreement, wire.read_agreements, lambda some: wire.read_template_ids(some, TYPE)):
         with suppress(*UNREADABLE):
             assert read(body) is not None
 
@@ -251,4 +274,4 @@ def test_what_cannot_be_read_raises_what_the_client_expects(body: bytes) -> None
 def test_an_endless_rank_is_unreadable() -> None:
     """A rank that no number can hold is refused like any other that cannot be read."""
     with pytest.raises(UNREADABLE):
-        wire.read_template_id(json.dumps([template(0)]).replace(": 0}", ": 1e999}").encode(), TYPE)
+        wire.read_template_ids(json.dumps([template(0)]).replace(": 0}", ": 1e999}").encode(), TYPE)

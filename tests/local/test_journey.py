@@ -104,10 +104,19 @@ def test_every_event_in_one_place_is_accounted_for() -> None:
     [
         (Way("lost"), [], [], "nowhere"),
         (told("Retry"), [], [], "nowhere"),
+        (told("Confirmed"), [], [], "nowhere"),
+        (told("Confirmed"), [], ["c", "c"], "ledger and ledger"),
         (told("Rejected"), ["agreement-duplicates"], ["c"], "agreement-duplicates and ledger"),
         (told("Rejected"), ["agreement-rejections"] * 2, [], "agreement-rejections and agreement-rejections"),
     ],
-    ids=["never seen", "retry lost", "recorded and parked", "parked twice"],
+    ids=[
+        "never seen",
+        "retry lost",
+        "claimed only",
+        "recorded twice",
+        "recorded and parked",
+        "parked twice",
+    ],
 )
 def test_an_event_that_is_not_in_one_place_is_a_fault(
     way: Way, lying: list[str], recorded: list[str], fault: str

@@ -176,3 +176,55 @@ def test_a_wrong_setting_is_the_last_word(tmp_path: Path) -> None:
     assert "RETRY_BASE_SECONDS must be seconds above 0" in told
     assert told.endswith("functions_host did not start: its own words are above\n")
     assert "planted" not in told
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_person_can_send_one_more_and_look_where_it_went(tmp_path: Path) -> None:
+    """An event sent to the running stack is told of, and is found by the command that its row names."""
+    nothing, event = tmp_path / "none.jsonl", tmp_path / "bad.json"
+    nothing.touch()
+    event.write_text("{}")
+    with stack(tmp_path, "--events", str(nothing)) as started:
+        started.wait_for("the stack stays up")
+        ready = ("--ready-file", str(started.ready_file))
+        sent = run("local.send", str(event), *ready)
+        started.wait_for("Rejected: FieldMissing")
+        found = run("local.look", "agreement-rejections", *ready)
+        dead = run("local.look", "agreement-acceptances/$DeadLetterQueue", *ready)
+        ledger = run("local.look", "ledger", *ready)
+        nowhere = run("local.look", "no-such-queue", *ready)
+    assert sent.returncode == 0
+    [parked] = [json.loads(line) for line in found.stdout.splitlines()]
+    assert parked["correlation_id"] in sent.stdout
+    assert (parked["message_id"], parked["reason"]) == ("bad", "FieldMissing")
+    assert (dead.stdout, dead.returncode, ledger.stdout, ledger.returncode) == ("", 0, "", 0)
+    assert nowhere.returncode == 1
+    assert "cannot look at no-such-queue" in nowhere.stderr
+    assert "Traceback" not in nowhere.stderr
+
+
+@pytest.mark.parametrize("module", ["local.send", "local.look"])
+def test_without_a_stack_there_is_advice(module: str, tmp_path: Path) -> None:
+    """When no stack is running, or it was killed, a person is told so in a line and what to do."""
+    ready_file = tmp_path / "ready.json"
+    given = str(ROOT / "local" / "samples" / "01-new-customer.json") if module == "local.send" else "ledger"
+    missing = run(module, given, "--ready-file", str(ready_file))
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    assert "make run" in missing.stderr
+    service_bus = (
+        "Endpoint=sb://localhost:1;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true"
+    )
+    environment = {
+        "ServiceBus": service_bus,
+        "ACCEPTANCES_QUEUE": "agreement-acceptances",
+        "PARTNER_CENTER_URL": "https://localhost:1",
+        "REQUESTS_CA_BUNDLE": "/dev/null",
+    }
+    ready_file.write_text(json.dumps({"environment": environment}))
+    left_behind = run(module, given, "--ready-file", str(ready_file))
+    assert left_behind.returncode == 1
+    assert "Traceback" not in left_behind.stderr
