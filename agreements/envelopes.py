@@ -1,28 +1,135 @@
-"""From the bytes of a message to one JSON object."""
+"""From the bytes of a message to one JSON object: every format in which publishers carry an event."""
 
+import base64
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
 
+from agreements import dotnet
 from agreements.errors import EventError, Reason
 
 type Object = dict[str, object]
 
+_CLOUD_EVENT = "application/cloudevents"
+_CLOUD_EVENTS_BATCH = "application/cloudevents-batch"
+# CloudEvents over AMQP, binary mode: the attributes are application properties with either prefix.
+_PREFIXES = ("cloudEvents_", "cloudEvents:")
+_DATAVERSE = {"PrimaryEntityName", "MessageName", "InputParameters"}
 
-def unwrap(body: bytes) -> Object:
-    """Return the JSON object that a body holds, in UTF-8 (with or without BOM), UTF-16 or UTF-32.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What a message carries: the event's JSON object, and CloudEvents' ``source`` and ``id`` if given."""
+
+    data: Object
+    event_id: str | None = None
+
+
+def unwrap(
+    body: bytes, content_type: str | None = None, properties: Mapping[str, object] | None = None
+) -> Envelope:
+    """Return what a message carries.
+
+    Plain JSON or CloudEvents 1.0 (structured, told by the content type or by ``specversion``; binary mode,
+    with either prefix), in UTF-8 with or without BOM, UTF-16 or UTF-32; alone in an array, once in a JSON
+    string, or in the wrapper that .NET puts around a string.
 
     Raises:
-        EventError: it is not JSON, or not one object.
+        EventError: it carries no event, or not exactly one.
     """
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type.startswith(_CLOUD_EVENTS_BATCH):
+        raise EventError(Reason.SEVERAL_EVENTS)
+    value = _only(_value(dotnet.unwrapped(body)))
+    attributes = _attributes(properties or {})
+    if attributes:
+        return Envelope(data=_object(value), event_id=_event_id(attributes))
+    found = _object(value)
+    if media_type.startswith(_CLOUD_EVENT) or "specversion" in found:
+        return Envelope(data=_cloud_event_data(found), event_id=_event_id(found))
+    if found.keys() >= _DATAVERSE:
+        raise EventError(Reason.DATAVERSE_CONTEXT)
+    return Envelope(data=found)
+
+
+def _value(body: bytes) -> object:
+    """Return the JSON value that a body holds, taken out of one JSON string at most."""
+    if not body.strip():
+        raise EventError(Reason.EMPTY)
+    # Binary XML of .NET begins with the record of an element; no JSON begins with that byte.
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"@")):
+        raise EventError(Reason.XML)
+    value = _parsed(body)
+    return _parsed(value) if isinstance(value, str) else value
+
+
+def _parsed(text: str | bytes) -> object:
     try:
-        value = json.loads(body, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError):
         # The parser's own message quotes the body.
         raise EventError(Reason.NOT_JSON) from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    # NaN and Infinity are Python's extension; JSON has no such numbers.
+    raise ValueError(constant)
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> Object:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # Which of the two would be meant? No date or name may be chosen by chance.
+        raise EventError(Reason.FIELD_TWICE)
+    return found
+
+
+def _only(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1:
+        raise EventError(Reason.SEVERAL_EVENTS if value else Reason.EMPTY)
+    return value[0]
+
+
+def _object(value: object) -> Object:
     if not isinstance(value, dict):
         raise EventError(Reason.NOT_AN_OBJECT)
     return value
 
 
-def _refuse(constant: str) -> None:
-    # NaN and Infinity are Python's extension; JSON has no such numbers.
-    raise ValueError(constant)
+def _attributes(properties: Mapping[str, object]) -> Object:
+    """Return the CloudEvents attributes among application properties, none if it is no such event."""
+    for prefix in _PREFIXES:
+        found = {
+            name.removeprefix(prefix): value for name, value in properties.items() if name.startswith(prefix)
+        }
+        if "specversion" in found:
+            return _version_1(found)
+    return {}
+
+
+def _version_1(attributes: Object) -> Object:
+    if not str(attributes.get("specversion")).startswith("1."):
+        raise EventError(Reason.CLOUD_EVENT_INVALID, "specversion", "must be 1.0")
+    return attributes
+
+
+def _event_id(attributes: Object) -> str | None:
+    # Only the pair is unique (CloudEvents 1.0, "id").
+    source, event_id = attributes.get("source"), attributes.get("id")
+    return f"{source} {event_id}" if source and event_id else None
+
+
+def _cloud_event_data(event: Object) -> Object:
+    """Return the data of a structured event; a JSON string in it is a string, not JSON to parse again."""
+    _version_1(event)
+    encoded = event.get("data_base64")
+    if encoded is None:
+        return _object(event.get("data"))
+    try:
+        body = base64.b64decode(str(encoded), validate=True)
+    except ValueError:
+        raise EventError(Reason.CLOUD_EVENT_INVALID, "data_base64", "must be base64") from None
+    return _object(_parsed(body))

@@ -45,6 +45,24 @@ class Reason(StrEnum):
 
     NOT_JSON = "NotJson", Actor.PUBLISHER, "Send the event as one JSON object in UTF-8."
     NOT_AN_OBJECT = "NotAnObject", Actor.PUBLISHER, "Send exactly one event, as a JSON object."
+    EMPTY = "Empty", Actor.PUBLISHER, "Send the event as the message's body."
+    XML = "Xml", Actor.PUBLISHER, "Send JSON: XML, text or binary, is not read."
+    SEVERAL_EVENTS = "SeveralEvents", Actor.PUBLISHER, "Send one message for each event."
+    CLOUD_EVENT_INVALID = (
+        "CloudEventInvalid",
+        Actor.PUBLISHER,
+        "Send the event plainly, or in a CloudEvents 1.0 envelope as its specification has it.",
+    )
+    DATAVERSE_CONTEXT = (
+        "DataverseContext",
+        Actor.PUBLISHER,
+        "Map the fields in a flow or plug-in: Dataverse's execution context is not an event.",
+    )
+    FIELD_TWICE = (
+        "FieldTwice",
+        Actor.PUBLISHER,
+        "Send each field once: nobody can know which of two values is meant.",
+    )
     FIELD_MISSING = "FieldMissing", Actor.PUBLISHER, "Add the field that is named and send the event again."
     FIELD_INVALID = (
         "FieldInvalid",

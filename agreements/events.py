@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -27,6 +28,8 @@ _INSTANT = re.compile(
     r"\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<zone>Z|[+-]\d{2}(:\d{2})?)?)?",
     re.ASCII,
 )
+# The same in the dialect that JSON Schema shares with everyone.
+_SCHEMA_PATTERN = re.sub(r"\?P<\w+>", "?:", f"^{_INSTANT.pattern}$")
 # The service answers to the second.
 _TOLERANCE = timedelta(seconds=1)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -86,6 +89,7 @@ class _Contract(BaseModel):
         extra="ignore",
         alias_generator=to_camel,
         hide_input_in_errors=True,
+        field_title_generator=lambda name, _: to_camel(name),
         str_strip_whitespace=False,
     )
 
@@ -95,9 +99,7 @@ class _Contract(BaseModel):
         if not isinstance(given, Mapping):
             return given
         names = {str(field.alias).lower(): str(field.alias) for field in cls.model_fields.values()}
-        matched = {names.get(name.lower(), name): value for name, value in given.items() if value is not None}
-        exact = {name: given[name] for name in names.values() if given.get(name) is not None}
-        return matched | exact
+        return {names.get(name.lower(), name): value for name, value in given.items() if value is not None}
 
 
 class Contact(_Contract):
@@ -113,9 +115,11 @@ class AcceptanceEvent(_Contract):
     """A customer's acceptance of the Microsoft Customer Agreement, as a CRM system publishes it."""
 
     customer_tenant_id: UUID = Field(description="a GUID: the customer's Microsoft ID")
-    date_agreed: Annotated[DateAgreed, BeforeValidator(_date_agreed)] = Field(
-        description="an ISO 8601 date (2018-06-14) or date and time (2018-06-14T09:30:00Z)"
-    )
+    date_agreed: Annotated[
+        DateAgreed,
+        BeforeValidator(_date_agreed),
+        WithJsonSchema({"type": "string", "pattern": _SCHEMA_PATTERN}),
+    ] = Field(description="an ISO 8601 date (2018-06-14) or date and time (2018-06-14T09:30:00Z)")
     primary_contact: Contact = Field(description="an object", repr=False)
     type: Literal["MicrosoftCustomerAgreement"] = Field(
         "MicrosoftCustomerAgreement", description="MicrosoftCustomerAgreement"
@@ -123,18 +127,46 @@ class AcceptanceEvent(_Contract):
     template_id: UUID | None = Field(None, description="a GUID: the template's id")
 
 
-def parse(body: bytes) -> AcceptanceEvent:
-    """Return the event that a message's body holds.
+def parse(
+    body: bytes, content_type: str | None = None, properties: Mapping[str, object] | None = None
+) -> AcceptanceEvent:
+    """Return the event that a message carries, in any of the formats of ``envelopes``.
 
     Raises:
-        EventError: the body is no event; it names the field, never the value.
+        EventError: it carries no event; it names the field, never the value.
     """
-    given = envelopes.unwrap(body)
+    return read(envelopes.unwrap(body, content_type, properties).data)
+
+
+def read(given: envelopes.Object) -> AcceptanceEvent:
+    """Return the event that a JSON object holds.
+
+    Raises:
+        EventError: it is no event; it names the field, never the value.
+    """
+    _refuse_twice(given, AcceptanceEvent)
     try:
         return AcceptanceEvent.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         _refuse(first["type"], tuple(str(part) for part in first["loc"]))
+
+
+def json_schema() -> dict[str, object]:
+    """Return the JSON Schema (2020-12) of an event, as a publisher should write it."""
+    schema = AcceptanceEvent.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _refuse_twice(given: Mapping[str, object], model: type[BaseModel], path: str = "") -> None:
+    """Refuse a field that is given under two spellings of its name."""
+    for field in model.model_fields.values():
+        name = str(field.alias)
+        values = [value for key, value in given.items() if key.lower() == name.lower() and value is not None]
+        if len(values) > 1:
+            raise EventError(Reason.FIELD_TWICE, path + name)
+        if name == "primaryContact" and values and isinstance(values[0], dict):
+            _refuse_twice(values[0], Contact, f"{name}.")
 
 
 def _refuse(kind: str, path: tuple[str, ...]) -> NoReturn:

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
-from agreements import events, outcomes, telemetry
+from agreements import envelopes, events, outcomes, telemetry
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery
 from agreements.errors import AgreementsError, AnswerError, EventError
@@ -87,11 +87,14 @@ class Handler:
         self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
 
     def _attempt(self, delivery: Delivery, deadline: Deadline) -> Attempt:
+        attempt = Attempt()
         try:
-            event = events.parse(delivery.body)
+            envelope = envelopes.unwrap(delivery.body, delivery.content_type, delivery.properties)
+            attempt = Attempt(event_id=envelope.event_id)
+            event = events.read(envelope.data)
         except EventError as error:
-            return Attempt(answer=error)
-        return self._ask(event, delivery, deadline)
+            return replace(attempt, answer=error)
+        return replace(self._ask(event, delivery, deadline), event_id=envelope.event_id)
 
     def _ask(self, event: AcceptanceEvent, delivery: Delivery, deadline: Deadline) -> Attempt:
         standing: Standing | None = None

@@ -148,7 +148,7 @@ def _common(delivery: Delivery, attempt: Attempt) -> dict[Property, Scalar | Non
         Property.REPLAY: delivery.replay,
         Property.FIRST_ENQUEUED_TIME: write_time(delivery.first_enqueued_time),
         Property.CORRELATION_ID: str(delivery.correlation_id),
-        Property.EVENT_ID: delivery.event_id,
+        Property.EVENT_ID: attempt.event_id or delivery.event_id,
         Property.CUSTOMER_TENANT_ID: str(attempt.event.customer_tenant_id) if attempt.event else None,
         Property.ERROR_CODE: answer.code if answer else None,
         Property.HTTP_STATUS: answer.status if answer else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from agreements import cli
+from agreements import cli, events
 from agreements.cli.app import app
 from tests import fakes
 from tests.fakes import PLANTED
@@ -104,7 +104,7 @@ def test_validate_shows_no_value(run: CliRunner, options: list[str]) -> None:
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_commands_have_help(run: CliRunner, option: str) -> None:
-    """Both spellings of help work, and the commands keep their names though there is only one."""
+    """Both spellings of help work and name the commands."""
     result = run.invoke(app, [option])
     assert result.exit_code == 0
     assert "validate" in result.stdout
@@ -172,3 +172,9 @@ def test_main_does_not_hide_another_missing_module(monkeypatch: pytest.MonkeyPat
     uninstall(monkeypatch, "agreements.cli.app")
     with pytest.raises(ModuleNotFoundError, match=r"agreements\.cli\.app"):
         cli.main()
+
+
+def test_schema_prints_the_schema(run: CliRunner) -> None:
+    """The JSON Schema goes to standard output, ready to be piped into a file."""
+    result = run.invoke(app, ["schema"])
+    assert (result.exit_code, json.loads(result.stdout)) == (0, events.json_schema())

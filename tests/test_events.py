@@ -1,8 +1,10 @@
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -75,10 +77,18 @@ def test_field_names_match_in_any_case(change: Callable[[str], str]) -> None:
     assert events.parse(json.dumps(fields).encode()) == event()
 
 
-def test_the_exact_name_wins() -> None:
-    """Where a field stands twice, in different cases, the one of the contract counts, wherever it stands."""
-    body = json.dumps({"TYPE": "x", **fakes.given(type=TYPE), "Type": "y"}).encode()
-    assert events.parse(body).type == TYPE
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"dateagreed": "2026-01-01"}, "dateAgreed"),
+        ({"primaryContact": contact(LastName="Planted")}, "primaryContact.lastName"),
+        ({"PRIMARYCONTACT": {}}, "primaryContact"),
+    ],
+    ids=["top", "contact", "the contact itself"],
+)
+def test_a_field_under_two_spellings_is_refused(fields: dict[str, object], field: str) -> None:
+    """Which of two values would be meant? No date or name is chosen by chance."""
+    assert fault(fakes.body(**fields))[:2] == (Reason.FIELD_TWICE, field)
 
 
 def test_a_null_does_not_win() -> None:
@@ -249,7 +259,7 @@ def test_what_is_no_date_agreed(value: object) -> None:
 
 def test_a_body_that_is_no_object_is_refused() -> None:
     """What cannot be unwrapped never gets as far as the fields."""
-    assert fault(b"[]") == (Reason.NOT_AN_OBJECT, None, "NotAnObject")
+    assert fault(b"1") == (Reason.NOT_AN_OBJECT, None, "NotAnObject")
     assert fault(b"x") == (Reason.NOT_JSON, None, "NotJson")
 
 
@@ -397,3 +407,28 @@ def test_how_an_event_stands_against_the_record(recorded: list[Agreement], expec
     The service refuses an equal contact under any date, so it can never replace what is on record.
     """
     assert events.standing(event(), recorded) is expected
+
+
+def test_an_event_is_opened_by_what_the_message_says() -> None:
+    """The one door takes the content type and the properties: a CloudEvent in binary mode is an event."""
+    properties = {"cloudEvents_specversion": "1.0", "cloudEvents_id": "7", "cloudEvents_source": "/crm"}
+    assert events.parse(fakes.body(), "application/json", properties) == event()
+
+
+@pytest.mark.parametrize("text", ["2026-03-01", "2026-03-01T12:00", "2026-03-01T12:00:00.123+01:00"])
+def test_the_schema_says_what_a_date_looks_like(text: str) -> None:
+    """The pattern that publishers get accepts what is accepted here, and nothing of digits alone."""
+    schema = cast("Any", events.json_schema())
+    pattern = schema["properties"]["dateAgreed"]["pattern"]
+    assert re.search(pattern, text)
+    assert not re.search(pattern, "20260301")
+    assert "?P<" not in pattern
+
+
+def test_the_schema_names_fields_as_they_should_be_written() -> None:
+    """Publishers get the contract's names, what is required, and nothing of this program's inside."""
+    schema = cast("Any", events.json_schema())
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["required"] == ["customerTenantId", "dateAgreed", "primaryContact"]
+    assert list(schema["properties"]) == [*schema["required"], "type", "templateId"]
+    assert schema["$defs"]["Contact"]["required"] == ["firstName", "lastName", "email"]

@@ -150,10 +150,10 @@ def test_sending_has_time_of_its_own(clock: FakeClock, took: float) -> None:
     ("body", "reason"),
     [
         (b"\xff\x00 nothing that anybody can read", Reason.NOT_JSON),
-        (b"[1, 2]", Reason.NOT_AN_OBJECT),
+        (b"[1, 2]", Reason.SEVERAL_EVENTS),
         (fakes.body(type="MicrosoftCloudAgreement"), Reason.FIELD_INVALID),
     ],
-    ids=["unreadable", "no-object", "invalid"],
+    ids=["unreadable", "several", "invalid"],
 )
 def test_a_bad_event_is_rejected_whole(body: bytes, reason: Reason) -> None:
     """An event that cannot be confirmed as it is: nothing is asked, and its body goes on to the end."""
@@ -506,3 +506,26 @@ def test_standing_is_read_from_the_events_own_customer() -> None:
     [(verb, asked, _)] = partner_center.asked
     [(_, attempt, _, _)] = outbox.sent
     assert (verb, asked, attempt.standing) == ("agreements", event(), Standing.SAME)
+
+
+# --- the publisher's own id
+
+
+@pytest.mark.parametrize("data", [fakes.given(), {}], ids=["valid", "invalid"])
+def test_a_cloud_event_is_known_by_its_own_id(data: dict[str, object]) -> None:
+    """The id in the envelope goes on to whoever searches for the event, also when the event is no good."""
+    cloud_event = {"specversion": "1.0", "id": "7", "source": "/crm", "type": "t", "data": data}
+    outbox = FakeOutbox()
+    handler(FakePartnerCenter(agreement()), outbox)(delivery(body=json.dumps(cloud_event).encode()))
+    [(_, attempt, _, _)] = outbox.sent
+    assert attempt.event_id == "/crm 7"
+
+
+def test_the_properties_say_what_the_body_is() -> None:
+    """A CloudEvent in binary mode is told by the message's properties, and refused in an unknown version."""
+    properties = {"cloudEvents_specversion": "2.0"}
+    outbox = FakeOutbox()
+    handler(FakePartnerCenter(), outbox)(delivery(properties=properties))
+    [outcome] = outbox.outcomes
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is Reason.CLOUD_EVENT_INVALID

@@ -442,3 +442,10 @@ def test_the_lock_is_free_after_a_failure() -> None:
             sending.send()
     sending.send(deadline=Deadline.after(1))
     assert len(sending.client.opened[-1][1].sent) == 1
+
+
+@pytest.mark.parametrize(("event_id", "carried"), [("/crm 7", "/crm 7"), (None, "an-id-of-the-publisher")])
+def test_an_event_is_found_by_the_publishers_id(event_id: str | None, carried: str) -> None:
+    """The envelope's id is carried where there is one, the message's own id where there is none."""
+    _, copy = addressed(RETRY, attempt=Attempt(event_id=event_id))
+    assert properties(copy)["mcaEventId"] == carried

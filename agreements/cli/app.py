@@ -13,9 +13,5 @@ app = Typer(
 )
 
 
-@app.callback()
-def _root() -> None:
-    """Keep commands named, even while there is only one."""
-
-
 app.command("validate")(contract.validate)
+app.command("schema")(contract.schema)

@@ -31,6 +31,17 @@ def validate(
     raise typer.Exit(0 if all(verdict["valid"] for verdict in verdicts) else 1)
 
 
+def schema() -> None:
+    """Print the JSON Schema of an acceptance event, for publishers.
+
+    It is made from the model that reads events, so that both say the same. Events are read more leniently
+    (names in any case, unknown fields ignored); the schema tells how they should be written.
+
+    Example: agreements schema > acceptance-event.schema.json
+    """
+    typer.echo(json.dumps(events.json_schema(), indent=2))
+
+
 def _verdict(file: Path) -> Verdict:
     try:
         body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()

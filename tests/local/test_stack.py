@@ -153,7 +153,7 @@ def test_events_of_ones_own_are_accounted_for(tmp_path: Path) -> None:
         "published": 4,
         "confirmed": 1,
         "recovered": 0,
-        "rejections": {"NotAnObject": 1, "NotJson": 1},
+        "rejections": {"Empty": 1, "NotJson": 1},
         "ledger": 1,
     }
     assert code == 0
