@@ -101,7 +101,8 @@ class Run:
         self._heard.set()
 
     async def _publish(self, opened: Bus, environment: Mapping[str, str]) -> None:
-        await asyncio.to_thread(control.set_faults, environment, self._options.faults)
+        if self._options.faults:  # none must not undo those of whoever steers the stack from outside
+            await asyncio.to_thread(control.set_faults, environment, self._options.faults)
         events = self._options.events
         groups = [[event] for event in events] if self._options.one_by_one else [events]
         for group in groups:

@@ -1,0 +1,38 @@
+"""``make bench``: every figure as one line of JSON, its target beside it."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from tests.benchmarks import broker, cpu, far_ends, imports, rate
+from tests.benchmarks.figures import Figure
+
+
+def _cpu() -> list[Figure]:
+    with far_ends.partner_center() as environment:
+        return [cpu.measure(environment)]
+
+
+FIGURES: dict[str, Callable[[], list[Figure]]] = {
+    "cpu": _cpu,
+    "imports": lambda: [imports.measure()],
+    "rate": rate.measure,
+    "broker": broker.measure,
+}
+
+
+def main() -> int:
+    """Measure what is asked for, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "figures", nargs="*", metavar="FIGURE", help=f"any of {', '.join(FIGURES)}; all if none"
+    )
+    for name in parser.parse_args().figures or FIGURES:
+        for figure in FIGURES[name]():
+            sys.stdout.write(f"{figure}\n")
+            sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
