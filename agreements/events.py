@@ -2,10 +2,12 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum, unique
+from functools import cache
 from typing import Annotated, Literal, NoReturn
 from uuid import UUID
 
@@ -32,6 +34,8 @@ _INSTANT = re.compile(
 _SCHEMA_PATTERN = re.sub(r"\?P<\w+>", "?:", f"^{_INSTANT.pattern}$")
 # The service answers to the second.
 _TOLERANCE = timedelta(seconds=1)
+# Control characters, and surrogates without their other half: no system can be counted on to keep them.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -62,7 +66,7 @@ def _date_agreed(value: object) -> DateAgreed:
 
 
 def _text(value: str) -> str:
-    if not value.strip() or any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+    if not value.strip() or _UNPRINTABLE.search(value):
         raise ValueError
     return value
 
@@ -79,6 +83,11 @@ def _absent_if_blank(value: object) -> object:
 
 Text = Annotated[str, AfterValidator(_text)]
 Email = Annotated[Text, AfterValidator(_email)]
+
+
+@cache
+def _names(model: type[BaseModel]) -> dict[str, str]:
+    return {str(field.alias).lower(): str(field.alias) for field in model.model_fields.values()}
 
 
 class _Contract(BaseModel):
@@ -98,7 +107,7 @@ class _Contract(BaseModel):
     def _match_names(cls, given: object) -> object:
         if not isinstance(given, Mapping):
             return given
-        names = {str(field.alias).lower(): str(field.alias) for field in cls.model_fields.values()}
+        names = _names(cls)
         return {names.get(name.lower(), name): value for name, value in given.items() if value is not None}
 
 
@@ -160,13 +169,13 @@ def json_schema() -> dict[str, object]:
 
 def _refuse_twice(given: Mapping[str, object], model: type[BaseModel], path: str = "") -> None:
     """Refuse a field that is given under two spellings of its name."""
+    spelt = Counter(key.lower() for key, value in given.items() if value is not None)
     for field in model.model_fields.values():
-        name = str(field.alias)
-        values = [value for key, value in given.items() if key.lower() == name.lower() and value is not None]
-        if len(values) > 1:
-            raise EventError(Reason.FIELD_TWICE, path + name)
-        if name == "primaryContact" and values and isinstance(values[0], dict):
-            _refuse_twice(values[0], Contact, f"{name}.")
+        if spelt[str(field.alias).lower()] > 1:
+            raise EventError(Reason.FIELD_TWICE, f"{path}{field.alias}")
+    for key, value in given.items():
+        if key.lower() == "primarycontact" and isinstance(value, dict):
+            _refuse_twice(value, Contact, "primaryContact.")
 
 
 def _refuse(kind: str, path: tuple[str, ...]) -> NoReturn:
@@ -229,12 +238,16 @@ def standing(event: AcceptanceEvent, recorded: Iterable[Agreement]) -> Standing:
 
 def same_contact(event: AcceptanceEvent, agreement: Agreement) -> bool:
     """Tell whether the two name the same person, spaces around, case and Unicode composition aside."""
-    return _comparable(event.primary_contact) == _comparable(agreement.primary_contact)
+    ours, theirs = _values(event.primary_contact), _values(agreement.primary_contact)
+    return ours == theirs or list(map(_comparable, ours)) == list(map(_comparable, theirs))
 
 
-def _comparable(contact: Contact | RecordedContact) -> tuple[str, ...]:
-    values = (contact.first_name, contact.last_name, contact.email, contact.phone_number or "")
-    return tuple(unicodedata.normalize("NFC", _caseless(value.strip())) for value in values)
+def _values(contact: Contact | RecordedContact) -> tuple[str, ...]:
+    return contact.first_name, contact.last_name, contact.email, contact.phone_number or ""
+
+
+def _comparable(value: str) -> str:
+    return unicodedata.normalize("NFC", _caseless(value.strip()))
 
 
 def _caseless(text: str) -> str:
