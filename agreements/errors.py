@@ -6,6 +6,7 @@
     ├── TokenError            whoever runs the app: no token for Partner Center
     └── PartnerCenterError    the call did not end in an agreement
         ├── GateClosedError   we did not ask: the service wants to be left alone
+        ├── TemplateError     it refused a template that it has replaced meanwhile
         ├── AnswerError       it answered, and the answer was no
         └── NoAnswerError     it gave no answer that can be used
 
@@ -131,6 +132,11 @@ class Reason(StrEnum):
         Actor.NOBODY,
         "Wait: dateAgreed lies just ahead of the service's clock and is sent when it has come.",
     )
+    TEMPLATE_REPLACED = (
+        "TemplateReplaced",
+        Actor.NOBODY,
+        "Wait: Microsoft has replaced the template, and the new one is sent next.",
+    )
     THROTTLED = "Throttled", Actor.NOBODY, "Wait: Partner Center asked for fewer calls."
     UNAVAILABLE = "Unavailable", Actor.NOBODY, "Wait: Partner Center is failing for the moment."
     NO_DEFINITE_ANSWER = (
@@ -198,6 +204,13 @@ class GateClosedError(PartnerCenterError):
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"the gate to Partner Center is closed for {retry_after:.0f} s", write=False)
         self.retry_after = retry_after
+
+
+class TemplateError(PartnerCenterError):
+    """The write was refused, and the template that we had looked up for it is no longer the current one."""
+
+    def __init__(self) -> None:
+        super().__init__("the template was replaced", write=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

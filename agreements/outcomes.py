@@ -10,6 +10,7 @@
  6. 429 or a closed gate waits, not less than the service asked for;
  7. a refusal of the app itself waits the slow way: not the event's fault;
  8. a refusal of the customer waits while the customer is new, then is rejected by its reason;
+ 9. a refusal of a template that was replaced meanwhile is tried again with the new one;
 10. a refusal of the data is rejected;
 11. a failure that passes is tried again;
 12. and so is everything else;
@@ -28,6 +29,7 @@ from agreements.errors import (
     GateClosedError,
     PartnerCenterError,
     Reason,
+    TemplateError,
     TokenError,
 )
 from agreements.events import AcceptanceEvent, Agreement, Standing
@@ -246,6 +248,8 @@ def _refusal(
         return _Wait(
             kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=answer.retry_after, counts=False
         )
+    if isinstance(answer, TemplateError):
+        return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.TEMPLATE_REPLACED)
     if isinstance(answer, TokenError):
         return _Wait(kind=RetryKind.SERVICE, reason=Reason.TOKEN_UNAVAILABLE)
     if isinstance(answer, PartnerCenterError) and answer.maybe_recorded:

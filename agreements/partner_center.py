@@ -17,10 +17,18 @@ from requests.auth import AuthBase
 
 from agreements import wire
 from agreements.deadline import Deadline
-from agreements.errors import AnswerError, EventError, NoAnswerError, Reason
+from agreements.errors import (
+    AgreementsError,
+    AnswerError,
+    EventError,
+    NoAnswerError,
+    Reason,
+    TemplateError,
+)
 from agreements.events import AcceptanceEvent, Agreement, same_contact
 from agreements.flight import Flight
 from agreements.gate import Gate
+from agreements.outcomes import ALREADY_EXISTS, DATE_AHEAD
 
 _LARGEST_ANSWER = 2**20
 _TEMPLATE_SECONDS = 24 * 3600.0
@@ -118,7 +126,12 @@ class PartnerCenter:
             request_id=request_id,
             correlation_id=correlation_id,
         )
-        agreement = self._ask(call, deadline, wire.read_agreement)
+        try:
+            agreement = self._ask(call, deadline, wire.read_agreement)
+        except AnswerError as error:
+            if event.template_id is None and _may_be_the_template(error):
+                self._refuse_if_replaced(template_ids, deadline)
+            raise
         if not same_contact(event, agreement):
             raise NoAnswerError("the answer is about someone else", write=True, maybe_recorded=True)
         return agreement
@@ -157,6 +170,19 @@ class PartnerCenter:
         except TimeoutError:
             message = "no time was left to wait for another thread's look-up"
             raise NoAnswerError(message, write=False) from None
+
+    def _refuse_if_replaced(self, template_ids: list[str], deadline: Deadline) -> None:
+        """Look the templates up again: no code is known by which the service would refuse one.
+
+        Raises:
+            TemplateError: there are others now.
+        """
+        try:
+            current = self._templates.get(deadline, refused=template_ids)
+        except (AgreementsError, TimeoutError):  # the refusal stands as it came
+            return
+        if current != template_ids:
+            raise TemplateError
 
     def _look_up_templates(self, deadline: Deadline) -> tuple[list[str], float]:
         call = _Call(path="/v1/agreements", query={"agreementType": _TYPE}, about_event=False)
@@ -217,6 +243,11 @@ class _Thread(threading.local):
         if idle > _IDLE_SECONDS:
             self._session.close()
         return self._session
+
+
+def _may_be_the_template(error: AnswerError) -> bool:
+    answer = error.answer
+    return answer.status in (400, 422) and answer.code not in (ALREADY_EXISTS, DATE_AHEAD)
 
 
 @contextmanager

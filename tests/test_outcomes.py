@@ -16,6 +16,7 @@ from agreements.errors import (
     GateClosedError,
     NoAnswerError,
     Reason,
+    TemplateError,
     TokenError,
 )
 from agreements.events import AcceptanceEvent, Agreement, Standing
@@ -200,6 +201,7 @@ WAITS = [
     ("429", refusal(429), RetryKind.THROTTLED, Reason.THROTTLED),
     ("429-with-code", refusal(429, "20002"), RetryKind.THROTTLED, Reason.THROTTLED),
     ("gate", GateClosedError(5), RetryKind.THROTTLED, Reason.THROTTLED),
+    ("template", TemplateError(), RetryKind.TRANSIENT, Reason.TEMPLATE_REPLACED),
     ("token", TokenError("none"), RetryKind.SERVICE, Reason.TOKEN_UNAVAILABLE),
     *(
         (str(status), refusal(status), RetryKind.SERVICE, Reason.ACCESS_REFUSED)

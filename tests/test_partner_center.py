@@ -16,7 +16,14 @@ import urllib3
 
 from agreements import events
 from agreements.deadline import Deadline
-from agreements.errors import AnswerError, EventError, GateClosedError, NoAnswerError, Reason
+from agreements.errors import (
+    AnswerError,
+    EventError,
+    GateClosedError,
+    NoAnswerError,
+    Reason,
+    TemplateError,
+)
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.gate import Gate
 from agreements.partner_center import PartnerCenter, Timeouts
@@ -257,6 +264,46 @@ def test_a_look_up_of_another_thread_is_not_waited_for_longer_than_the_deadline(
         go_on.set()
         first.result(10)
     assert (error.write, error.maybe_recorded) == (False, False)
+
+
+REFUSED = Say(status=400, body=b'{"code":3000}')
+REPLACED = Say(body=METADATA.body.replace(TEMPLATE.encode(), b"aaaaaaaa-9360-443b-8795-c6dedc750cf9"))
+
+
+def test_a_template_that_was_replaced_is_not_held_against_the_event(
+    client: PartnerCenter, end: FarEnd
+) -> None:
+    """A refusal of what was sent with an old template is tried again, with the new one."""
+    end.script += [REFUSED, REPLACED, CREATED]
+    event = documented_event(templateId=None)
+    with pytest.raises(TemplateError) as caught:
+        confirm(client, event)
+    assert (caught.value.write, caught.value.maybe_recorded) == (False, False)
+    confirm(client, event)
+    assert json.loads(end.asked[-1].body)["templateId"] == "aaaaaaaa-9360-443b-8795-c6dedc750cf9"
+
+
+@pytest.mark.parametrize("looked_up", [METADATA, Say(status=503), Cut()], ids=["the same", "failing", "cut"])
+def test_a_refusal_stands_when_the_template_is_current(
+    client: PartnerCenter, end: FarEnd, looked_up: Say | Cut
+) -> None:
+    """When the template is still the same, or nobody can say, the refusal is the answer."""
+    end.script += [REFUSED, looked_up]
+    assert refusal(lambda c: confirm(c, documented_event(templateId=None)), client).answer.code == "3000"
+
+
+@pytest.mark.parametrize(
+    ("said", "template"),
+    [(DUPLICATE, None), (Say(status=403), None), (REFUSED, TEMPLATE)],
+    ids=["duplicate", "not about data", "the event's own template"],
+)
+def test_the_template_is_not_looked_up_again_for_nothing(
+    client: PartnerCenter, end: FarEnd, said: Say, template: str | None
+) -> None:
+    """What cannot be the template's fault causes no look-up."""
+    end.script.append(said)
+    refusal(lambda c: confirm(c, documented_event(templateId=template)), client)
+    assert len(end.asked) == 1
 
 
 def test_a_template_of_another_type_is_not_sent(client: PartnerCenter, end: FarEnd) -> None:
