@@ -8,10 +8,18 @@ from pathlib import Path
 from local import parts
 from local.functions_host import HostError, logs, serve
 
+_DESCRIPTION = """\
+Run an app's Service Bus queue triggers on this machine, through Microsoft's own Python worker library.
+The app's settings are taken from the environment: its own, the connection that its triggers name, and
+PYTHON_THREADPOOL_THREAD_COUNT. A message is completed when its function returns and abandoned when it raises.
+The app's log goes to standard output, the host's own words to standard error; SIGTERM and Ctrl-C let running
+calls finish.
+"""
+
 
 def main() -> int:
     """Run the app until told to stop; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=_DESCRIPTION)
     root = Path(__file__).parents[2]
     parser.add_argument(
         "--app", type=Path, default=root, help="folder of function_app.py (default: this project)"
