@@ -124,7 +124,7 @@ class Handler:
     def _log(
         self, delivery: Delivery, attempt: Attempt, outcome: Outcome, asking: float, total: float
     ) -> None:
-        answer = attempt.answer.answer if isinstance(attempt.answer, AnswerError) else None
+        refusal = attempt.refusal
         waited = (self.now() - delivery.first_enqueued_time).total_seconds()
         telemetry.log_delivery(
             {
@@ -136,13 +136,13 @@ class Handler:
                 "retryAt": outcome.at.isoformat(timespec="milliseconds")
                 if isinstance(outcome, Retry)
                 else None,
-                "httpStatus": answer.status if answer else None,
-                "errorCode": answer.code if answer else None,
-                "errorName": answer.error_name if answer else None,
+                "httpStatus": refusal.status if refusal else None,
+                "errorCode": refusal.code if refusal else None,
+                "errorName": refusal.error_name if refusal else None,
                 "origin": delivery.origin,
                 "correlationId": str(delivery.correlation_id),
                 "requestId": str(delivery.request_id) if attempt.posted else None,
-                "microsoftCv": answer.cv if answer else None,
+                "microsoftCv": refusal.cv if refusal else None,
                 "attempt": delivery.attempt,
                 "deliveryCount": delivery.delivery_count,
                 "replay": delivery.replay,

@@ -24,6 +24,7 @@ from uuid import UUID
 from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import (
     AgreementsError,
+    Answer,
     AnswerError,
     EventError,
     GateClosedError,
@@ -102,6 +103,11 @@ class Attempt:
     answer: Agreement | AgreementsError | None = None
     standing: Standing | None = None
     event_id: str | None = None
+
+    @property
+    def refusal(self) -> Answer | None:
+        """What the service said, if it answered and the answer was no."""
+        return self.answer.answer if isinstance(self.answer, AnswerError) else None
 
     @property
     def posted(self) -> bool:

@@ -12,7 +12,6 @@ from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError
 from agreements import identity
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery, Property, Scalar, write_time
-from agreements.errors import AnswerError
 from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def _for_retry(retry: Retry) -> dict[Property, Scalar | None]:
 
 
 def _common(delivery: Delivery, attempt: Attempt) -> dict[Property, Scalar | None]:
-    answer = attempt.answer.answer if isinstance(attempt.answer, AnswerError) else None
+    refusal = attempt.refusal
     return {
         Property.ORIGIN: delivery.origin,
         Property.REPLAY: delivery.replay,
@@ -150,8 +149,8 @@ def _common(delivery: Delivery, attempt: Attempt) -> dict[Property, Scalar | Non
         Property.CORRELATION_ID: str(delivery.correlation_id),
         Property.EVENT_ID: attempt.event_id or delivery.event_id,
         Property.CUSTOMER_TENANT_ID: str(attempt.event.customer_tenant_id) if attempt.event else None,
-        Property.ERROR_CODE: answer.code if answer else None,
-        Property.HTTP_STATUS: answer.status if answer else None,
+        Property.ERROR_CODE: refusal.code if refusal else None,
+        Property.HTTP_STATUS: refusal.status if refusal else None,
     }
 
 

@@ -27,6 +27,7 @@ from tests.benchmarks.figures import Figure, side_by_side
 
 EVENTS = 480
 CALLS = 16
+LONGEST_SECONDS = 60.0
 SLOW = [{"method": "POST", "pathContains": "/v1/customers/", "times": None, "delaySeconds": 0.1}]
 
 
@@ -66,6 +67,7 @@ def _stack() -> Iterator[Mapping[str, str]]:
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             while not ready_file.exists():
+                assert process.poll() is None, "the stack did not start"
                 time.sleep(0.05)
             environment: dict[str, str] = json.loads(ready_file.read_text())["environment"]
             # A session's own choice would give way to that of the surroundings.
@@ -89,7 +91,9 @@ def _stack_rate(environment: Mapping[str, str]) -> float:
             await opened.publish(environment["ACCEPTANCES_QUEUE"], messages)
 
     asyncio.run(publish())
+    deadline = time.monotonic() + LONGEST_SECONDS
     while len(records := control.ledger(environment)) < before + EVENTS:
+        assert time.monotonic() < deadline, "not all events were recorded"
         time.sleep(0.2)
     at = sorted(str(record["recordedAt"]) for record in records[before:])
     seconds = [
