@@ -4,6 +4,7 @@
     ├── SettingsError         whoever deploys: settings are missing or wrong
     ├── EventError            the publisher: the event cannot be confirmed as it is
     ├── TokenError            whoever runs the app: no token for Partner Center
+    ├── OversizeError         operations: with our properties the copy does not fit into a message
     └── PartnerCenterError    the call did not end in an agreement
         ├── GateClosedError   we did not ask: the service wants to be left alone
         ├── TemplateError     it refused a template that it has replaced meanwhile
@@ -105,6 +106,11 @@ class Reason(StrEnum):
         Actor.OPERATIONS,
         "Microsoft recorded it as another type of agreement: check the template, then confirm anew.",
     )
+    COPY_TOO_LARGE = (
+        "CopyTooLarge",
+        Actor.OPERATIONS,
+        "Too large to come back as a retry: shrink its properties or its body and send it again.",
+    )
     RETRIES_EXHAUSTED = (
         "RetriesExhausted",
         Actor.OPERATIONS,
@@ -183,6 +189,14 @@ class TokenError(AgreementsError):
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+class OversizeError(AgreementsError):
+    """The copy that was to come back, for that reason, does not fit into a message."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(f"the copy does not fit into a message: {reason}")
+        self.reason = reason
 
 
 class PartnerCenterError(AgreementsError):

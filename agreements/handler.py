@@ -12,7 +12,7 @@ from uuid import UUID
 from agreements import envelopes, events, outcomes, telemetry
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery
-from agreements.errors import AgreementsError, AnswerError, EventError
+from agreements.errors import AgreementsError, AnswerError, EventError, OversizeError, Reason
 from agreements.events import AcceptanceEvent, Agreement, Standing
 from agreements.outcomes import Attempt, Confirmed, Outcome, Policy, Rejected, Retry
 
@@ -41,7 +41,11 @@ class Outbox(Protocol):
     """Where outcomes are sent."""
 
     def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
-        """Send the copy that the outcome asks for; when this returns, it has arrived."""
+        """Send the copy that the outcome asks for; when this returns, it has arrived.
+
+        Raises:
+            OversizeError: the copy of a retry does not fit into a message.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +87,16 @@ class Handler:
         attempt = self._attempt(delivery, Deadline.after(self.seconds - self.reserve))
         asked = monotonic()
         outcome = outcomes.decide(delivery, attempt, self.policy, self.now(), self.random())
-        self.outbox.send(delivery, attempt, outcome, Deadline.after(self.reserve))
+        outcome = self._send(delivery, attempt, outcome)
         self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
+
+    def _send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome) -> Outcome:
+        try:
+            self.outbox.send(delivery, attempt, outcome, Deadline.after(self.reserve))
+        except OversizeError as error:
+            outcome = Rejected(reason=Reason.COPY_TOO_LARGE, detail=f"last: {error.reason}")
+            self.outbox.send(delivery, attempt, outcome, Deadline.after(self.reserve))
+        return outcome
 
     def _attempt(self, delivery: Delivery, deadline: Deadline) -> Attempt:
         attempt = Attempt()

@@ -7,15 +7,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
-from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusError
+from azure.servicebus.exceptions import MessageSizeExceededError, OperationTimeoutError, ServiceBusError
 
 from agreements import identity
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery, Property, Scalar, write_time
+from agreements.errors import OversizeError
 from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
 
 if TYPE_CHECKING:
     from azure.servicebus._common.message import PrimitiveTypes
+
+
+# A property holds 32 KB, and a publisher's id may be of any length; this much is enough to find it by.
+_LONGEST_EVENT_ID = 512
+# What is left on a copy that fits into no message otherwise: which event it is, and why it lies there.
+_LEAST = {
+    Property.ORIGIN,
+    Property.REPLAY,
+    Property.OUTCOME,
+    Property.REASON,
+    Property.DEAD_LETTER_REASON,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +56,25 @@ class Queues:
     def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
         """Send the copy that an outcome asks for; a confirmed event needs none.
 
+        A copy to be parked that does not fit into a message goes without the publisher's properties.
+
         Raises:
+            OversizeError: the copy of a retry does not fit; without its properties it could not come back.
             ServiceBusError: nobody knows whether it arrived.
         """
         addressed = address(delivery, attempt, outcome, self._names)
         if addressed is None:
             return
         queue, message = addressed
-        self._senders[queue].send(message, Deadline.after(deadline.left(self._timeout)))
+        until = Deadline.after(deadline.left(self._timeout))
+        try:
+            self._senders[queue].send(message, until)
+        except MessageSizeExceededError:
+            if isinstance(outcome, Retry):
+                raise OversizeError(outcome.reason) from None
+            properties = message.application_properties or {}
+            message.application_properties = {n: value for n, value in properties.items() if n in _LEAST}
+            self._senders[queue].send(message, until)
 
 
 class _Sender:
@@ -75,6 +99,8 @@ class _Sender:
             self._sender = self._sender or self._client.get_queue_sender(self._queue)
             # Always with a timeout: without one the SDK may wait for ever.
             self._sender.send_messages(message, timeout=timeout)
+        except MessageSizeExceededError:
+            raise  # the link is as good as before
         except ServiceBusError:
             self._forget()
             raise
@@ -147,7 +173,7 @@ def _common(delivery: Delivery, attempt: Attempt) -> dict[Property, Scalar | Non
         Property.REPLAY: delivery.replay,
         Property.FIRST_ENQUEUED_TIME: write_time(delivery.first_enqueued_time),
         Property.CORRELATION_ID: str(delivery.correlation_id),
-        Property.EVENT_ID: attempt.event_id or delivery.event_id,
+        Property.EVENT_ID: (attempt.event_id or delivery.event_id)[:_LONGEST_EVENT_ID],
         Property.CUSTOMER_TENANT_ID: str(attempt.event.customer_tenant_id) if attempt.event else None,
         Property.ERROR_CODE: refusal.code if refusal else None,
         Property.HTTP_STATUS: refusal.status if refusal else None,

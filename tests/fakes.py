@@ -218,15 +218,17 @@ class FakePartnerCenter:
 
 
 class FakeOutbox:
-    """Keeps what is sent in ``sent``; with an error, nothing arrives and it is raised."""
+    """Keeps what is sent in ``sent``; an ``error`` is raised instead, for good or for the first ``times``."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, times: int | None = None) -> None:
         self.error = error
+        self.times = times
         self.sent: list[tuple[Delivery, Attempt, Outcome, Deadline]] = []
 
     def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
         """Keep it, or fail."""
-        if self.error is not None:
+        if self.error is not None and self.times != 0:
+            self.times = self.times and self.times - 1
             raise self.error
         self.sent.append((delivery, attempt, outcome, deadline))
 

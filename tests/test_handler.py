@@ -15,6 +15,7 @@ from agreements.errors import (
     EventError,
     GateClosedError,
     NoAnswerError,
+    OversizeError,
     Reason,
     TokenError,
 )
@@ -301,6 +302,15 @@ def test_a_repeat_ahead_of_the_clock_is_still_looked_up() -> None:
 
 
 # --- what goes up
+
+
+def test_a_retry_that_fits_into_no_message_is_parked(caplog: pytest.LogCaptureFixture) -> None:
+    """It cannot come back, so a person must look at it; the line tells that, and what it met last."""
+    outbox = FakeOutbox(OversizeError(Reason.UNAVAILABLE), times=1)
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        handler(FakePartnerCenter(refusal(503)), outbox)(delivery())
+    assert outbox.outcomes == [Rejected(reason=Reason.COPY_TOO_LARGE, detail="last: Unavailable")]
+    assert logged(caplog)["reason"] == "CopyTooLarge"
 
 
 def test_a_failed_send_goes_up(caplog: pytest.LogCaptureFixture) -> None:

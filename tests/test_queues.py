@@ -4,12 +4,25 @@ from typing import Any, cast
 
 import pytest
 from azure.servicebus import ServiceBusMessage
-from azure.servicebus.exceptions import OperationTimeoutError, ServiceBusConnectionError, ServiceBusError
+from azure.servicebus.exceptions import (
+    MessageSizeExceededError,
+    OperationTimeoutError,
+    ServiceBusConnectionError,
+    ServiceBusError,
+)
 
 from agreements import identity
 from agreements.deadline import Deadline
 from agreements.deliveries import RetryKind
-from agreements.errors import AgreementsError, EventError, GateClosedError, NoAnswerError, Reason, TokenError
+from agreements.errors import (
+    AgreementsError,
+    EventError,
+    GateClosedError,
+    NoAnswerError,
+    OversizeError,
+    Reason,
+    TokenError,
+)
 from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
 from agreements.queues import QueueNames, Queues, address
 from tests.fakes import (
@@ -221,6 +234,7 @@ def test_ids_of_copies() -> None:
 # --- sending
 
 CUT = ServiceBusConnectionError(message="cut")
+TOO_LARGE = MessageSizeExceededError(message="too large")
 
 
 class Sending:
@@ -360,6 +374,39 @@ def test_a_failed_sender_is_forgotten() -> None:
     ]
 
 
+def test_a_parked_copy_that_does_not_fit_goes_with_the_least() -> None:
+    """Body, ids and what says why it lies there: that is kept when all properties are too much."""
+    sending = Sending(FakeServiceBusClient(TOO_LARGE))
+    sending.send(REJECTED)
+    [(_, sender)] = sending.client.opened
+    [(copy, _)] = sender.sent
+    _, whole = addressed(REJECTED)
+    kept = {"mcaOrigin", "mcaReplay", "mcaOutcome", "mcaReason", "DeadLetterReason"}
+    assert properties(copy) == {name: value for name, value in properties(whole).items() if name in kept}
+    assert set(properties(copy)) == kept
+    assert b"".join(copy.body) == b"".join(whole.body)
+    assert (copy.message_id, copy.correlation_id) == (whole.message_id, whole.correlation_id)
+    assert copy.content_type == PUBLISHED.content_type
+    assert not sender.closed
+
+
+def test_a_parked_copy_that_never_fits_goes_up() -> None:
+    """When body and least properties are too much, the delivery fails and the broker keeps it."""
+    sending = Sending(FakeServiceBusClient(TOO_LARGE, TOO_LARGE))
+    with pytest.raises(MessageSizeExceededError):
+        sending.send(DUPLICATE)
+
+
+def test_a_retry_that_does_not_fit_is_told() -> None:
+    """Without its properties a retry could not come back as what it was: nothing is sent, and why is said."""
+    sending = Sending(FakeServiceBusClient(TOO_LARGE))
+    with pytest.raises(OversizeError) as caught:
+        sending.send(RETRY)
+    assert caught.value.reason is RETRY.reason
+    [(_, sender)] = sending.client.opened
+    assert sender.sent == []
+
+
 def test_a_close_that_fails_hides_nothing() -> None:
     """When the failed sender cannot even be closed, the first error is the one that goes up."""
     sending = Sending(FakeServiceBusClient(CUT, close_error=ServiceBusError("close")))
@@ -444,8 +491,11 @@ def test_the_lock_is_free_after_a_failure() -> None:
     assert len(sending.client.opened[-1][1].sent) == 1
 
 
-@pytest.mark.parametrize(("event_id", "carried"), [("/crm 7", "/crm 7"), (None, "an-id-of-the-publisher")])
+@pytest.mark.parametrize(
+    ("event_id", "carried"),
+    [("/crm 7", "/crm 7"), (None, "an-id-of-the-publisher"), ("/crm " + "7" * 40_000, "/crm " + "7" * 507)],
+)
 def test_an_event_is_found_by_the_publishers_id(event_id: str | None, carried: str) -> None:
-    """The envelope's id is carried where there is one, the message's own id where there is none."""
+    """The envelope's id is carried where there is one, else the message's own; cut, if too long."""
     _, copy = addressed(RETRY, attempt=Attempt(event_id=event_id))
     assert properties(copy)["mcaEventId"] == carried

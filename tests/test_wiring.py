@@ -114,6 +114,22 @@ def test_a_retry_is_scheduled_and_its_copy_is_believed(
     assert control.ledger(environment)[-1]["requestId"] == ours["mcaRequestId"]
 
 
+def test_what_is_too_large_for_a_copy_is_parked_with_its_body(
+    environment: Mapping[str, str], client: ServiceBusClient, consumers: wiring.Consumers
+) -> None:
+    """A message that is nearly full has no room for our properties: its body is kept, and why it is there."""
+    customer = "d3f6b0a4-19c5-4a0e-8f0e-6f3f4c1f7b55"
+    body = json.dumps(EVENT | {"customerTenantId": customer, "padding": "x" * 201_500}).encode()
+    control.set_faults(environment, [{"method": "POST", "pathContains": customer, "status": 503}])
+    consumers.acceptances(message(body, 6, **{f"property{n}": "y" * 20_000 for n in range(3)}))
+
+    parked = taken(client, "agreement-rejections")
+    assert b"".join(parked.body) == body
+    assert parked.dead_letter_reason == "CopyTooLarge"
+    assert "property1" not in given(parked)
+    assert str(given(parked)["mcaOrigin"]).startswith("agreement-acceptances/6/")
+
+
 def test_an_unreadable_event_is_parked_whole(client: ServiceBusClient, consumers: wiring.Consumers) -> None:
     """What nobody can read is parked byte for byte, with a reason that every Service Bus tool shows."""
     consumers.acceptances(message(b"\xff\x00not json", 5))
