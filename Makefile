@@ -4,6 +4,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 ARGS ?=
+EXTRAS ?=
 PYTHON ?= $(firstword $(foreach p,python3.13 python3 python,$(if $(shell $(p) -c $(is_313) 2>/dev/null),$(p))))
 is_313 := 'import sys; sys.version_info[:2] == (3, 13) and print(1)'
 BIN := .venv/bin
@@ -11,7 +12,7 @@ PACKAGES := .venv/.packages
 VENV := .venv/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look test chaos bench check lock fmt clean
+.PHONY: help run send look cli test chaos bench check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +27,9 @@ send: $(VENV) ## Send one more event to the running stack (EVENT=file.json)
 look: $(VENV) ## Show what lies in a queue of the running stack, or in the ledger (AT=agreement-rejections, AT=ledger)
 	@$(if $(AT),,echo 'say where: make look AT=agreement-rejections' >&2; exit 2;) \
 	$(BIN)/python -m local.look --ready-file $(READY) '$(value AT)'
+
+cli: $(VENV) ## Run a command of the product with the running stack's settings (ARGS="--help")
+	@$(BIN)/python -m local.cli --ready-file $(READY) -- $(ARGS)
 
 test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 5 minutes
 	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run make fmt' >&2; exit 1; }
@@ -46,8 +50,8 @@ fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
 
-lock: $(VENV) ## Renew requirements.txt and requirements-dev.txt from pyproject.toml (ARGS=--upgrade)
-	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --output-file requirements.txt
+lock: $(VENV) ## Renew the locked requirements from pyproject.toml (ARGS=--upgrade, EXTRAS=telemetry)
+	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml $(EXTRAS:%=--extra %) --output-file requirements.txt
 	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --extra dev --constraints requirements.txt \
 		--output-file requirements-dev.txt
 

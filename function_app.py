@@ -18,9 +18,9 @@ consumers = wiring.consumers(settings.read(settings.FunctionAppSettings))
     queue_name="%ACCEPTANCES_QUEUE%",
     data_type=func.DataType.BINARY,
 )
-def confirm_acceptance(message: func.ServiceBusMessage) -> None:
+def confirm_acceptance(message: func.ServiceBusMessage, context: func.Context) -> None:
     """Confirm an acceptance as it arrives from a publisher."""
-    consumers.acceptances(message)
+    consumers.acceptances(message, context.trace_context)
 
 
 @app.service_bus_queue_trigger(
@@ -29,6 +29,6 @@ def confirm_acceptance(message: func.ServiceBusMessage) -> None:
     queue_name="%RETRIES_QUEUE%",
     data_type=func.DataType.BINARY,
 )
-def retry_acceptance(message: func.ServiceBusMessage) -> None:
+def retry_acceptance(message: func.ServiceBusMessage, context: func.Context) -> None:
     """Confirm an acceptance whose time to be tried again has come."""
-    consumers.retries(message)
+    consumers.retries(message, context.trace_context)

@@ -171,6 +171,15 @@ class DeliverySettings(Concern):
         return deadline
 
 
+class TelemetrySettings(Concern):
+    """The worker's own switches for OpenTelemetry, through Azure's distro or set up by the app."""
+
+    distro: bool = Field(
+        default=False, alias="PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", description="true or false"
+    )
+    own: bool = Field(default=False, alias="PYTHON_ENABLE_OPENTELEMETRY", description="true or false")
+
+
 class FunctionAppSettings(BaseModel):
     """Everything that the function app needs."""
 
@@ -182,6 +191,7 @@ class FunctionAppSettings(BaseModel):
     token: TokenSettings
     retry: RetrySettings
     delivery: DeliverySettings
+    telemetry: TelemetrySettings
 
 
 def read[T: BaseModel](model: type[T], environ: Mapping[str, str] = os.environ) -> T:

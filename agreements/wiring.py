@@ -11,7 +11,7 @@ from azure.functions import ServiceBusMessage
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.servicebus import ServiceBusClient
 
-from agreements import deliveries
+from agreements import deliveries, telemetry
 from agreements.auth import RefreshTokenExchange, Tokens
 from agreements.gate import Gate
 from agreements.handler import Handler
@@ -19,13 +19,16 @@ from agreements.outcomes import Backoff, Policy
 from agreements.partner_center import PartnerCenter, Timeouts
 from agreements.queues import QueueNames, Queues
 from agreements.settings import FunctionAppSettings, RetrySettings, ServiceBusSettings, TokenSettings
+from agreements.telemetry import TraceContext
+
+type Consumer = Callable[[ServiceBusMessage, TraceContext], None]
 
 
 class Consumers(NamedTuple):
     """What takes the messages of each queue that has a trigger; returning means that one may be completed."""
 
-    acceptances: Callable[[ServiceBusMessage], None]
-    retries: Callable[[ServiceBusMessage], None]
+    acceptances: Consumer
+    retries: Consumer
 
 
 def consumers(given: FunctionAppSettings) -> Consumers:
@@ -34,8 +37,14 @@ def consumers(given: FunctionAppSettings) -> Consumers:
     logging.getLogger("azure").setLevel(logging.WARNING)
     handle = _handler(given)
 
-    def take(queue: str, *, ours: bool) -> Callable[[ServiceBusMessage], None]:
-        return lambda message: handle(deliveries.receive(message, queue=queue, ours=ours))
+    traced = telemetry.tracing(enabled=given.telemetry.distro or given.telemetry.own)
+
+    def take(queue: str, *, ours: bool) -> Consumer:
+        def consume(message: ServiceBusMessage, trace: TraceContext) -> None:
+            with traced(trace):
+                handle(deliveries.receive(message, queue=queue, ours=ours))
+
+        return consume
 
     return Consumers(
         acceptances=take(given.queues.acceptances, ours=False), retries=take(given.queues.retries, ours=True)

@@ -2,16 +2,19 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from agreements import settings
+from agreements import settings, telemetry
 from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
 from agreements.settings import FunctionAppSettings
+from tests.fakes import FakeOutbox, FakePartnerCenter, agreement, delivery
+from tests.test_handler import handler
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -102,6 +105,16 @@ def test_the_emulators_entities_are_the_provisioned_ones() -> None:
     assert [topic["Name"] for topic in namespace["Topics"]] == [topic["name"] for topic in ENTITIES["topics"]]
 
 
+def test_every_field_of_the_log_is_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever searches the log finds each field of a line in the README, and none that is not there."""
+    lines: list[Mapping[str, object]] = []
+    monkeypatch.setattr(telemetry, "log_delivery", lambda record, *, level: lines.append(record))
+    handler(FakePartnerCenter(agreement()), FakeOutbox())(delivery())
+    [line] = lines
+    told = {name.strip(" `") for names in table_after("What is logged") for name in names.split(",")}
+    assert told == set(line)
+
+
 @pytest.mark.parametrize("name", list(Property))
 def test_every_property_is_in_the_readme(name: Property) -> None:
     """Whoever meets one of our properties on a message finds it in the README."""
@@ -121,7 +134,7 @@ def test_every_target_is_real() -> None:
     targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z]+)\b(?! all)", README)) - {"it"}
     assert named <= targets | {"are"}, named - targets
-    assert {"run", "test", "send", "look", "lock"} <= named
+    assert {"run", "test", "send", "look", "cli", "lock"} <= named
 
 
 def test_the_map_leads_somewhere() -> None:

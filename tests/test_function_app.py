@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import azure.functions as func
 import pytest
@@ -60,16 +60,16 @@ def test_each_trigger_hands_its_message_over(
     name: str,
     taker: str,
 ) -> None:
-    """A trigger gives the very message to the consumer of its queue, and returns nothing."""
-    taken: list[tuple[str, object]] = []
+    """A trigger gives the very message and its trace to the consumer of its queue, and returns nothing."""
+    taken: list[tuple[object, ...]] = []
     consumers = type(app.consumers)(
-        acceptances=lambda message: taken.append(("acceptances", message)),
-        retries=lambda message: taken.append(("retries", message)),
+        acceptances=lambda *given: taken.append(("acceptances", *given)),
+        retries=lambda *given: taken.append(("retries", *given)),
     )
     monkeypatch.setattr(app, "consumers", consumers)
-    message = object()
-    assert functions[name].get_user_function()(message) is None
-    assert taken == [(taker, message)]
+    message, trace = object(), object()
+    assert functions[name].get_user_function()(message, SimpleNamespace(trace_context=trace)) is None
+    assert taken == [(taker, message, trace)]
 
 
 def test_missing_settings_stop_the_app_at_import() -> None:
@@ -86,3 +86,10 @@ def test_missing_settings_stop_the_app_at_import() -> None:
     for name in ("ServiceBus", "PARTNER_TENANT_ID", "PARTNER_CLIENT_ID", "PARTNER_REFRESH_TOKEN"):
         assert name in ended.stderr
     assert "planted" not in ended.stderr
+
+
+def test_what_was_done_is_told_of_every_event() -> None:
+    """The host samples its telemetry, but neither our lines nor invocations and failures."""
+    host = json.loads((ROOT / "host.json").read_text())
+    sampling = host["logging"]["applicationInsights"]["samplingSettings"]
+    assert set(sampling["excludedTypes"].split(";")) == {"Request", "Exception", "Trace"}

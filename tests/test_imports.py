@@ -14,6 +14,7 @@ PLACES = {
     "azure.identity": {"wiring"},
     "azure.servicebus": {"queues", "wiring"},
     "msal": {"auth"},
+    "opentelemetry": {"telemetry"},
     "pydantic": {"auth", "events", "settings"},
     "requests": {"auth", "partner_center"},
     "rich": {"cli.contract"},

@@ -1,16 +1,19 @@
 """The whole product in one process: real SDK, real TLS, real MSAL; only the far ends are stand-ins."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from azure.functions.servicebus import ServiceBusMessage
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiveMode
+from opentelemetry import trace
 
-from agreements import settings, wiring
+from agreements import settings, telemetry, wiring
 from agreements.settings import FunctionAppSettings, ServiceBusSettings
 from local import control, partner_center, service_bus
 from local.parts import in_thread
@@ -21,6 +24,7 @@ EVENT = {
     "dateAgreed": "2018-06-14",
     "primaryContact": {"firstName": "Zoë", "lastName": "O'Brien", "email": "zoe@contoso.example"},
 }
+UNTRACED = SimpleNamespace(trace_parent="", trace_state="")
 CORRELATION_ID = "ab993325-1605-4cf4-bac4-fb584142a31b"
 
 
@@ -82,8 +86,8 @@ def test_an_acceptance_is_recorded_and_its_double_is_parked(
 ) -> None:
     """The first of two equal events is on record as written; the second lies in duplicates, whole."""
     body = json.dumps(EVENT).encode()
-    consumers.acceptances(message(body, 1))
-    consumers.acceptances(message(body, 2, region="EMEA"))
+    consumers.acceptances(message(body, 1), UNTRACED)
+    consumers.acceptances(message(body, 2, region="EMEA"), UNTRACED)
 
     [agreement] = control.ledger(environment)
     assert agreement["customerTenantId"] == EVENT["customerTenantId"]
@@ -103,14 +107,14 @@ def test_a_retry_is_scheduled_and_its_copy_is_believed(
     customer = "5c2f8a1e-7b0d-4e58-a6f7-0d9f4b8e2c31"
     body = json.dumps(EVENT | {"customerTenantId": customer}).encode()
     control.set_faults(environment, [{"method": "POST", "pathContains": customer, "status": 503}])
-    consumers.acceptances(message(body, 3))
+    consumers.acceptances(message(body, 3), UNTRACED)
 
     with client.get_queue_receiver("agreement-retries") as receiver:
         [scheduled] = receiver.peek_messages()
     ours = given(scheduled)
     assert ours["mcaReason"] == "Unavailable"
     assert ours["mcaMaybeRecorded"] is True
-    consumers.retries(message(body, 4, **ours))
+    consumers.retries(message(body, 4, **ours), UNTRACED)
     assert control.ledger(environment)[-1]["requestId"] == ours["mcaRequestId"]
 
 
@@ -121,7 +125,7 @@ def test_what_is_too_large_for_a_copy_is_parked_with_its_body(
     customer = "d3f6b0a4-19c5-4a0e-8f0e-6f3f4c1f7b55"
     body = json.dumps(EVENT | {"customerTenantId": customer, "padding": "x" * 201_500}).encode()
     control.set_faults(environment, [{"method": "POST", "pathContains": customer, "status": 503}])
-    consumers.acceptances(message(body, 6, **{f"property{n}": "y" * 20_000 for n in range(3)}))
+    consumers.acceptances(message(body, 6, **{f"property{n}": "y" * 20_000 for n in range(3)}), UNTRACED)
 
     parked = taken(client, "agreement-rejections")
     assert b"".join(parked.body) == body
@@ -130,9 +134,43 @@ def test_what_is_too_large_for_a_copy_is_parked_with_its_body(
     assert str(given(parked)["mcaOrigin"]).startswith("agreement-acceptances/6/")
 
 
+class TraceIds(logging.Handler):
+    """Keeps the id of the trace in which each line was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self.found.append(f"{trace.get_current_span().get_span_context().trace_id:032x}")
+
+
+@pytest.mark.parametrize(
+    "switch", ["PYTHON_ENABLE_OPENTELEMETRY", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"]
+)
+def test_a_delivery_is_traced_where_the_worker_traces(
+    environment: Mapping[str, str], client: ServiceBusClient, monkeypatch: pytest.MonkeyPatch, switch: str
+) -> None:
+    """With either of the worker's switches, a delivery's line belongs to the trace of its invocation."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", environment["REQUESTS_CA_BUNDLE"])
+    traced = wiring.consumers(settings.read(FunctionAppSettings, {**environment, switch: "true"}))
+    host = SimpleNamespace(
+        trace_parent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", trace_state=""
+    )
+    lines = TraceIds()
+    telemetry.logger.addHandler(lines)
+    try:
+        traced.acceptances(message(b"not json", 7), host)
+    finally:
+        telemetry.logger.removeHandler(lines)
+    assert lines.found == ["0af7651916cd43dd8448eb211c80319c"]
+    taken(client, "agreement-rejections")
+
+
 def test_an_unreadable_event_is_parked_whole(client: ServiceBusClient, consumers: wiring.Consumers) -> None:
     """What nobody can read is parked byte for byte, with a reason that every Service Bus tool shows."""
-    consumers.acceptances(message(b"\xff\x00not json", 5))
+    consumers.acceptances(message(b"\xff\x00not json", 5), UNTRACED)
     parked = taken(client, "agreement-rejections")
     assert b"".join(parked.body) == b"\xff\x00not json"
     assert parked.dead_letter_reason == "NotJson"

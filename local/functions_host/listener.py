@@ -9,7 +9,7 @@ from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
-from local.functions_host import messages
+from local.functions_host import messages, traces
 from local.functions_host.triggers import QueueTrigger
 from local.functions_host.worker import ParameterBinding, invoke
 
@@ -111,9 +111,11 @@ class Listener:
             data = ParameterBinding(self._trigger.parameter, messages.body(message))
         except messages.BindingError as error:
             return str(error)
+        metadata = messages.trigger_metadata(message)
+        trace_parent = traces.trace_parent(messages.application_properties(message))
         try:
             async with asyncio.timeout(self._timeout):
-                failure = await invoke(self._trigger.function, data, messages.trigger_metadata(message))
+                failure = await invoke(self._trigger.function, data, metadata, trace_parent)
         except TimeoutError:
             _log.critical("%s: ran over functionTimeout on %s, ending the worker", self._name, which)
             # As the real host does: a thread cannot be stopped, so the process goes with every call in it.

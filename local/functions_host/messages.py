@@ -44,6 +44,13 @@ def trigger_metadata(message: ServiceBusReceivedMessage) -> dict[str, TypedData]
     return _texts(message) | _others(message)
 
 
+def application_properties(message: ServiceBusReceivedMessage) -> dict[str, object]:
+    """Give the application properties under their names as text, with values that JSON has."""
+    return {
+        str(_plain(name)): _plain(value) for name, value in (message.application_properties or {}).items()
+    }
+
+
 def _texts(message: ServiceBusReceivedMessage) -> dict[str, TypedData]:
     annotations = message.raw_amqp_message.annotations or {}
     texts = {
@@ -67,9 +74,7 @@ def _texts(message: ServiceBusReceivedMessage) -> dict[str, TypedData]:
 
 
 def _others(message: ServiceBusReceivedMessage) -> dict[str, TypedData]:
-    properties = {
-        _plain(name): _plain(value) for name, value in (message.application_properties or {}).items()
-    }
+    properties = application_properties(message)
     enqueued = _clock(message.enqueued_time_utc)
     expires = _clock(message.expires_at_utc) or _NEVER
     others = {

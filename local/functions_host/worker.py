@@ -118,9 +118,12 @@ async def index(app: Path) -> list[IndexedFunction]:
 
 
 async def invoke(
-    function: IndexedFunction, data: ParameterBinding, metadata: Mapping[str, TypedData]
+    function: IndexedFunction,
+    data: ParameterBinding,
+    metadata: Mapping[str, TypedData],
+    trace_parent: str = "",
 ) -> Failure | None:
-    """Call a function with one trigger value; tell how it failed, if it did.
+    """Call a function with one trigger value, within a trace; tell how it failed, if it did.
 
     Functions that are not coroutines run in the library's own thread pool, as many at once as
     ``PYTHON_THREADPOOL_THREAD_COUNT`` allows.
@@ -130,7 +133,7 @@ async def invoke(
         function_id=function.id,
         input_data=[data],
         trigger_metadata=metadata,
-        trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+        trace_context=SimpleNamespace(trace_parent=trace_parent, trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
     )
     answer = await runtime.invocation_request(

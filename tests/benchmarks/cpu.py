@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import uuid4
 
 import requests
@@ -20,6 +21,7 @@ CONTACT = {
     "email": "someone@example.com",
     "phoneNumber": "1234567890",
 }
+UNTRACED = SimpleNamespace(trace_parent="", trace_state="")
 # Nothing is sent there: a confirmed event needs no copy.
 NO_SERVICE_BUS = "Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true"
 
@@ -52,7 +54,7 @@ class handler:  # noqa: N801 - used as a function that keeps its connection
         messages = [self._message() for _ in range(count)]
         began = time.thread_time()
         for message in messages:
-            self._consumers.acceptances(message)
+            self._consumers.acceptances(message, UNTRACED)
         return (time.thread_time() - began) / count * 1e6
 
     def _message(self) -> ServiceBusMessage:

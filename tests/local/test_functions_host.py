@@ -45,7 +45,7 @@ NAMES = [name for name, member in vars(func.ServiceBusMessage).items() if isinst
 
 @app.service_bus_queue_trigger(
     arg_name="message", connection="ServiceBus", queue_name="%QUEUE%", data_type="binary")
-def work(message: func.ServiceBusMessage) -> None:
+def work(message: func.ServiceBusMessage, context: func.Context) -> None:
     global running
     body = message.get_body().decode()
     with counting:
@@ -54,6 +54,7 @@ def work(message: func.ServiceBusMessage) -> None:
     try:
         if body == "tell":
             line |= {name: getattr(message, name) for name in NAMES if name != "force_persistence"}
+            line["trace_parent"] = context.trace_context.trace_parent
         log.info(json.dumps(line, default=str))
         if body.startswith("hold "):
             Path(body.removeprefix("hold ")).read_bytes()
@@ -250,6 +251,29 @@ def test_what_the_real_host_never_fills_is_none(host: Host, sender: ServiceBusSe
     assert {name: seen[name] for name in (*NEVER_FILLED, *unsent)} == dict.fromkeys((*NEVER_FILLED, *unsent))
     assert seen["application_properties"] == {}
     assert seen["sequence_number"] > 0
+
+
+@pytest.mark.parametrize("name", ["Diagnostic-Id", "traceparent"])
+def test_an_invocation_goes_on_with_the_publishers_trace(
+    host: Host, sender: ServiceBusSender, name: str
+) -> None:
+    """A new span in the trace that the message came with, sampled or not as its publisher decided."""
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+    sender.send_messages(ServiceBusMessage(b"tell", application_properties={name: given}), timeout=PATIENCE)
+    version, trace, span, flags = host.next_line()["trace_parent"].split("-")
+    assert (version, trace, flags) == ("00", "0af7651916cd43dd8448eb211c80319c", "00")
+    assert span != "b7ad6b7169203331"
+
+
+def test_an_invocation_has_a_trace_in_any_case(host: Host, sender: ServiceBusSender) -> None:
+    """Without a publisher's trace, or with one that nobody can read, a new one begins."""
+    traces = set()
+    for given in ("", "rubbish"):
+        message = ServiceBusMessage(b"tell", application_properties={"traceparent": given})
+        sender.send_messages(message, timeout=PATIENCE)
+        traces.add(host.next_line()["trace_parent"])
+    assert len(traces) == 2
+    assert all(re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace) for trace in traces)
 
 
 def test_a_failure_is_abandoned_and_comes_again_at_once(host: Host, sender: ServiceBusSender) -> None:
