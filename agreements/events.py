@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -169,10 +168,11 @@ def json_schema() -> dict[str, object]:
 
 def _refuse_twice(given: Mapping[str, object], model: type[BaseModel], path: str = "") -> None:
     """Refuse a field that is given under two spellings of its name."""
-    spelt = Counter(key.lower() for key, value in given.items() if value is not None)
-    for field in model.model_fields.values():
-        if spelt[str(field.alias).lower()] > 1:
-            raise EventError(Reason.FIELD_TWICE, f"{path}{field.alias}")
+    spelt = [key.lower() for key, value in given.items() if value is not None]
+    if len(set(spelt)) < len(spelt):
+        for name, alias in _names(model).items():
+            if spelt.count(name) > 1:
+                raise EventError(Reason.FIELD_TWICE, f"{path}{alias}")
     for key, value in given.items():
         if key.lower() == "primarycontact" and isinstance(value, dict):
             _refuse_twice(value, Contact, "primaryContact.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import requests
@@ -218,31 +218,31 @@ class PartnerCenter:
                 auth=_Bearer(token),
             )
             timeout = min(left, self._timeouts.connect), min(left, self._timeouts.read)
-            response = self._thread.session.send(
-                request, timeout=timeout, allow_redirects=False, **self._thread.environment
-            )
+            response = self._thread.send(request, timeout)
             with response:
                 return _Response(response.status_code, response.headers, _read(response, call, deadline))
 
 
 class _Thread(threading.local):
-    """A session for each thread, since one is not made to be shared.
+    """Connections for each thread, since ``requests`` does not share them safely.
 
-    The environment (proxies, authorities) is read once for it, and not for every call. A connection that was
-    idle for long is not used again: what lies between may have forgotten it, and would not say so.
+    Only the part of a session that sends is used, so that no redirect is followed and no cookie kept. The
+    environment (proxies, authorities) is read once for it, and not for every call. A connection that was idle
+    for long is not used again: what lies between may have forgotten it, and would not say so.
     """
 
     def __init__(self, url: str) -> None:
-        self._session = requests.Session()
+        session = requests.Session()
+        self._adapter = session.get_adapter(url)
+        self._environment = session.merge_environment_settings(url, {}, True, None, None)
         self._used = monotonic()
-        self.environment = self._session.merge_environment_settings(url, {}, True, None, None)
 
-    @property
-    def session(self) -> requests.Session:
+    def send(self, request: requests.PreparedRequest, timeout: tuple[float, float]) -> requests.Response:
+        """Send a request and return the head of its answer; the body is still to be read."""
         idle, self._used = monotonic() - self._used, monotonic()
         if idle > _IDLE_SECONDS:
-            self._session.close()
-        return self._session
+            self._adapter.close()
+        return self._adapter.send(request, timeout=timeout, **cast("dict[str, Any]", self._environment))
 
 
 def _may_be_the_template(error: AnswerError) -> bool:
