@@ -41,7 +41,7 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
 
-bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu imports rate broker")
+bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 check: test chaos bench ## Every suite there is

@@ -15,4 +15,4 @@ def main() -> None:
         if error.name not in {"typer", "rich"}:
             raise
         sys.exit("the command line needs its extra: pip install 'agreements[cli]'")
-    app()
+    app(prog_name="agreements")

@@ -13,8 +13,14 @@ def _cpu() -> list[Figure]:
         return [cpu.measure(environment)]
 
 
+def _growth() -> list[Figure]:
+    with far_ends.partner_center() as environment:
+        return [cpu.growth(environment)]
+
+
 FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "cpu": _cpu,
+    "growth": _growth,
     "imports": lambda: [imports.measure()],
     "rate": rate.measure,
     "broker": broker.measure,

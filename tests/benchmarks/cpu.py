@@ -41,6 +41,29 @@ def measure(environment: Mapping[str, str]) -> Figure:
     )
 
 
+def growth(environment: Mapping[str, str]) -> Figure:
+    """Measure the first thousand of a hundred thousand events and the last, each against bare POSTs."""
+    ours, theirs = handler(environment), bare(environment)
+
+    def a_thousand() -> Figure:
+        return side_by_side("", "", "", lambda: ours(100), lambda: theirs(100), rounds=10)
+
+    ours(50)
+    theirs(50)
+    first = a_thousand()
+    for _ in range(98):
+        ours(1000)
+    last = a_thousand()
+    return Figure(
+        name="cpu-per-event-at-100000-to-1000",
+        ratio=last.ratio / first.ratio,
+        target="<= 1.05",
+        ours=last.ratio,
+        theirs=first.ratio,
+        unit="bare POSTs",
+    )
+
+
 class handler:  # noqa: N801 - used as a function that keeps its connection
     """Confirms events through the product."""
 
