@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum, unique
 from functools import cache
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -154,11 +154,15 @@ def read(given: envelopes.Object) -> AcceptanceEvent:
         EventError: it is no event; it names the field, never the value.
     """
     _refuse_twice(given, AcceptanceEvent)
+    for name, value in given.items():
+        if name.lower() == "primarycontact" and isinstance(value, dict):
+            _refuse_twice(value, Contact, "primaryContact.")
     try:
         return AcceptanceEvent.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        _refuse(first["type"], tuple(str(part) for part in first["loc"]))
+    # Raised out here, where it has no context: pydantic's own error holds the values.
+    raise _refusal(first["type"], tuple(str(part) for part in first["loc"]))
 
 
 def json_schema() -> dict[str, object]:
@@ -173,17 +177,13 @@ def _refuse_twice(given: Mapping[str, object], model: type[BaseModel], path: str
     for field in model.model_fields.values():
         if spelt[str(field.alias).lower()] > 1:
             raise EventError(Reason.FIELD_TWICE, f"{path}{field.alias}")
-    for key, value in given.items():
-        if key.lower() == "primarycontact" and isinstance(value, dict):
-            _refuse_twice(value, Contact, "primaryContact.")
 
 
-def _refuse(kind: str, path: tuple[str, ...]) -> NoReturn:
+def _refusal(kind: str, path: tuple[str, ...]) -> EventError:
     model = AcceptanceEvent if len(path) == 1 else Contact
     expected = next(field.description for field in model.model_fields.values() if field.alias == path[-1])
     reason = Reason.FIELD_MISSING if kind == "missing" else Reason.FIELD_INVALID
-    # From None: pydantic's own message may quote a piece of the value.
-    raise EventError(reason, ".".join(path), f"must be {expected}") from None
+    return EventError(reason, ".".join(path), f"must be {expected}")
 
 
 class _Recorded(_Contract):

@@ -268,6 +268,16 @@ def test_the_first_fault_is_told() -> None:
     assert fault(b"{}")[:2] == (Reason.FIELD_MISSING, "customerTenantId")
 
 
+def test_a_contact_within_contacts_is_refused_like_any_other() -> None:
+    """However deep one contact lies in another, the event is refused by its reason."""
+    depth = 3000
+    nested = '{"primaryContact":' * depth + "1" + "}" * depth
+    body = fakes.body(primaryContact="@").replace(b'"@"', nested.encode())
+    with pytest.raises(EventError) as caught:
+        events.parse(body)
+    assert (caught.value.reason, caught.value.field) == (Reason.FIELD_MISSING, "primaryContact.firstName")
+
+
 VALUES = st.sampled_from([*PLANTED, " ".join(PLANTED), list(PLANTED), dict(CONTACT), 5, None, [], ""])
 FIELDS = st.sampled_from([*NEEDED, "type", "templateId", "TYPE", *PLANTED])
 
@@ -279,7 +289,7 @@ def test_no_error_shows_a_value(fields: dict[str, object], persons: dict[str, ob
         try:
             event(**changes)
         except EventError as error:
-            text = shown(error)
+            text = f"{shown(error)} {error.__context__!r}"
             assert not [planted for planted in PLANTED if planted in text]
 
 
