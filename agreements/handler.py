@@ -112,7 +112,8 @@ class Handler:
         except AgreementsError as error:
             answer = error
         if isinstance(answer, AnswerError) and outcomes.already_exists(answer):
-            # Best effort: that it exists is known without this.
+            # Best effort: that it exists is known without this. What was read before is no longer true.
+            standing = None
             with suppress(AgreementsError):
                 standing = self._standing(event, delivery, deadline)
         return Attempt(event=event, answer=answer, standing=standing)
