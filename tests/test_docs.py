@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agreements import settings
+from agreements import handler, settings
 from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
@@ -73,6 +73,13 @@ def test_every_default_queue_is_provisioned() -> None:
     defaults = {field.default for field in queues.model_fields.values()}
     assert {queue["name"] for queue in ENTITIES["queues"]} == defaults
     assert all(queue in README for queue in defaults)
+
+
+def test_the_handler_knows_how_long_a_lock_lasts() -> None:
+    """A delivery counts as one that may have lost its lock after half of what the queues provide."""
+    locks = {queue["properties"]["lockDuration"] for queue in ENTITIES["queues"]}
+    assert locks == {"PT1M"}
+    assert handler._LOCK_SECONDS == 60 / 2  # noqa: SLF001 - a number of the provisioned queues
 
 
 def test_our_copies_queues_detect_duplicates() -> None:
