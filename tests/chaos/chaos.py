@@ -19,7 +19,7 @@ from uuid import UUID
 
 from local import bus, control
 from local.bus import Bus, Waiting
-from tests.chaos.audit import Published, audit, last_told
+from tests.chaos.audit import Published, audit, told
 
 ROOT = Path(__file__).parent.parent.parent
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "10000"))
@@ -74,8 +74,8 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     arguments = ["--events", str(nothing), "--ready-file", str(ready_file), "--seed", str(SEED)]
     command = [sys.executable, "-m", "local", *arguments]
     with (
-        told_file.open("wb") as told,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=told) as process,
+        told_file.open("wb") as step_by_step,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=step_by_step) as process,
     ):
         try:
             asyncio.run(until(ready_file.exists, 30))
@@ -134,7 +134,7 @@ def test_every_event_ends_in_exactly_one_place(tmp_path: Path) -> None:
         waiting = asyncio.run(play(stack))
         ledger, posts = control.ledger(stack.environment), control.posts(stack.environment)
     with stack.told_file.open() as lines:
-        doubles = audit(events, waiting, ledger, last_told(lines))
+        doubles = audit(events, waiting, ledger, told(lines))
     report = {
         "events": len(events),
         "kills": KILLS,

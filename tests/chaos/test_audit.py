@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from local.bus import Waiting
-from tests.chaos.audit import Published, audit, last_told
+from tests.chaos.audit import Published, audit, told
 
 GOOD, TWICE, BAD = (f"{number:08x}-beef-4000-8000-000000000000" for number in range(3))
 
@@ -41,10 +41,10 @@ WAITING = [
 ]
 LEDGER = [recorded(FIRST, GOOD), recorded(SECOND, TWICE)]
 TOLD = {
-    FIRST[:8]: "Confirmed (5 ms in the API, attempt 1)",
-    SECOND[:8]: "Confirmed: it was on record already, by an earlier attempt of ours",
-    DOUBLE[:8]: "Duplicate: AlreadyRecorded (HTTP 400)",
-    REFUSED[:8]: "Rejected: Refused (HTTP 400)",
+    FIRST[:8]: ["Confirmed (5 ms in the API, attempt 1)"],
+    SECOND[:8]: ["Confirmed: it was on record already, by an earlier attempt of ours", "Retry: Unavailable"],
+    DOUBLE[:8]: ["Duplicate: AlreadyRecorded (HTTP 400)"],
+    REFUSED[:8]: ["Retry: Throttled (HTTP 429)", "Rejected: Refused (HTTP 400)"],
 }
 RECOVERED = TOLD | {DOUBLE[:8]: TOLD[SECOND[:8]]}
 
@@ -91,7 +91,7 @@ WRONG: dict[str, Wrong] = {
         EVENTS, [WAITING[0], replace(WAITING[1], place="agreement-rejections/$DeadLetterQueue")], LEDGER, TOLD
     ),
     "a refused event told otherwise": lambda: audit(
-        EVENTS, WAITING, LEDGER, TOLD | {REFUSED[:8]: "Confirmed"}
+        EVENTS, WAITING, LEDGER, TOLD | {REFUSED[:8]: ["Confirmed"]}
     ),
     "an own record told as a duplicate": lambda: audit(
         EVENTS, WAITING, LEDGER, TOLD | {FIRST[:8]: TOLD[DOUBLE[:8]]}
@@ -106,15 +106,18 @@ def test_what_went_wrong_is_found(wrong: Wrong) -> None:
         wrong()
 
 
-def test_the_last_word_on_each_event_counts() -> None:
-    """Of several steps of an event the last one is told; what is no step is passed over."""
+def test_the_steps_of_each_event_are_found() -> None:
+    """Every step of an event is told in its order; what is no step is passed over."""
     lines = [
         "functions_host ended (signal 9) and is started again\n",
         "10:20:30.456  event 0000002a                      Retry: Throttled (HTTP 429), again at 10:20:31\n",
         "10:20:31.789  event 0000002a                      Confirmed (7 ms in the API, attempt 2)\n",
         "10:20:32.012  event 0000002b                      Rejected: Refused (HTTP 400)\n",
     ]
-    assert last_told(lines) == {
-        "0000002a": "Confirmed (7 ms in the API, attempt 2)",
-        "0000002b": "Rejected: Refused (HTTP 400)",
+    assert told(lines) == {
+        "0000002a": [
+            "Retry: Throttled (HTTP 429), again at 10:20:31",
+            "Confirmed (7 ms in the API, attempt 2)",
+        ],
+        "0000002b": ["Rejected: Refused (HTTP 400)"],
     }
