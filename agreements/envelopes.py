@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from agreements import dotnet
@@ -26,7 +26,7 @@ _ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1024}")
 class Envelope:
     """What a message carries: the event's JSON object, and CloudEvents' ``source`` and ``id`` if usable."""
 
-    data: Object
+    data: Object = field(repr=False)
     event_id: str | None = None
 
 

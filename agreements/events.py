@@ -111,7 +111,13 @@ class _Contract(BaseModel):
         return {names.get(name.lower(), name): value for name, value in given.items() if value is not None}
 
 
-class Contact(_Contract):
+class _Person(_Contract):
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """Show nothing of a person, wherever one is printed."""
+        return ()
+
+
+class Contact(_Person):
     """The person who accepted for the customer; every value is kept as written."""
 
     first_name: Text = Field(description="text that is not blank")
@@ -190,7 +196,7 @@ class _Recorded(_Contract):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
-class RecordedContact(_Recorded):
+class RecordedContact(_Recorded, _Person):
     """The contact of a recorded agreement, as leniently as the service may give it."""
 
     first_name: str = ""

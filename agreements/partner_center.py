@@ -5,7 +5,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
@@ -71,7 +71,7 @@ class Timeouts:
 class _Call:
     path: str
     query: Mapping[str, str] | None = None
-    body: Mapping[str, object] | None = None
+    body: Mapping[str, object] | None = field(default=None, repr=False)
     request_id: UUID | None = None
     correlation_id: UUID | None = None
     about_event: bool = True
@@ -90,8 +90,8 @@ class _Call:
 @dataclass(frozen=True, slots=True)
 class _Response:
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class PartnerCenter:
@@ -225,6 +225,13 @@ class PartnerCenter:
                 return _Response(response.status_code, response.headers, _read(response, call, deadline))
 
 
+class _Session(requests.Session):
+    """A session that does not look where a redirect leads: ``requests`` does, even if it is not to follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none."""
+
+
 class _Thread(threading.local):
     """A session for each thread, since one is not made to be shared.
 
@@ -233,7 +240,7 @@ class _Thread(threading.local):
     """
 
     def __init__(self, url: str) -> None:
-        self._session = requests.Session()
+        self._session = _Session()
         self._used = monotonic()
         self.environment = self._session.merge_environment_settings(url, {}, True, None, None)
 

@@ -339,13 +339,17 @@ def test_a_token_refused_twice_is_an_answer(client: PartnerCenter, end: FarEnd) 
 
 def test_a_refusal_keeps_what_support_asks_for(client: PartnerCenter, end: FarEnd) -> None:
     """Status, code, name, retryable, ids: all of the documented duplicate answer, and nothing of its text."""
-    headers = {"MS-RequestId": "r", "MS-CorrelationId": "c", "MS-CV": "v.0", "Retry-After": "7"}
+    ids = str(REQUEST_ID), str(CORRELATION_ID), "tul4NUsfs9Cl7mOf.1"
+    headers = dict(zip(("MS-RequestId", "MS-CorrelationId", "MS-CV"), ids, strict=True)) | {
+        "Retry-After": "7"
+    }
     end.script.append(Say(status=400, headers=headers, body=DUPLICATE.body))
     error = refusal(confirm, client)
     answer = error.answer
     assert (answer.status, answer.code, answer.retryable) == (400, "600061", False)
     assert answer.error_name == "PartnerConfirmedAgreementAlreadyExists"
-    assert (answer.request_id, answer.correlation_id, answer.cv, answer.retry_after) == ("r", "c", "v.0", 7)
+    assert (answer.request_id, answer.correlation_id, answer.cv) == ids
+    assert answer.retry_after == 7
     assert (error.write, error.maybe_recorded) == (True, False)
     assert str(error) == "Partner Center answered 400, code 600061"
 
@@ -357,9 +361,10 @@ def test_a_failure_of_the_service_may_have_recorded(client: PartnerCenter, end: 
     assert refusal(confirm, client).maybe_recorded
 
 
-def test_a_redirect_is_not_followed(client: PartnerCenter, end: FarEnd) -> None:
-    """A redirect would carry the token elsewhere: it is an answer like any other."""
-    end.script.append(Say(status=307, headers={"Location": "/elsewhere"}))
+@pytest.mark.parametrize("location", ["/elsewhere", "//[", "https://localhost:none/", ""])
+def test_a_redirect_is_not_followed(client: PartnerCenter, end: FarEnd, location: str) -> None:
+    """A redirect would carry the token elsewhere: it is an answer like any other, wherever it leads."""
+    end.script.append(Say(status=307, headers={"Location": location}))
     assert refusal(confirm, client).answer.status == 307
     assert len(end.asked) == 1
 
