@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.races import stage as stages
-from tests.races.stage import Stage
+from tests.races.stage import ACCEPTANCES, RETRIES, Stage
 
 type Told = Callable[[str], list[str]]
 
@@ -23,7 +23,8 @@ def stage(shared: Stage) -> Iterator[Stage]:
     shared.clock.ahead = 0
     shared.set_faults()
     yield shared
-    assert shared.is_idle()
+    assert shared.is_empty(ACCEPTANCES)
+    assert shared.is_empty(RETRIES)
     assert not [entity.name for entity in shared.namespace if "$Dead" in entity.name and entity.count()]
 
 

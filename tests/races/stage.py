@@ -203,9 +203,9 @@ class Stage:
         """Return how many confirmations were posted so far."""
         return sum(body["posts"] for body in control.posts(self.environment))
 
-    def is_idle(self) -> bool:
-        """Tell whether nothing is on its way, locked or scheduled."""
-        return not self.entity(ACCEPTANCES).count() and not self.entity(RETRIES).count()
+    def is_empty(self, queue: str) -> bool:
+        """Tell whether nothing is in a queue: active, locked or scheduled."""
+        return not self.receivers[queue].peek_messages(1, sequence_number=1)
 
 
 def _reason(message: ServiceBusReceivedMessage) -> str:

@@ -143,7 +143,7 @@ def waiting_retry(stage: Stage, customer: UUID) -> str:
     stage.set_faults(failing(customer, 503))
     event = stage.publish(customer)
     stage.deliver()
-    assert stage.entity(RETRIES).count(State.SCHEDULED) == 1
+    assert stage.places(event) == [f"{RETRIES}: Unavailable"]
     return event
 
 
