@@ -1,13 +1,11 @@
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.races import stage as stages
-from tests.races.stage import ACCEPTANCES, RETRIES, Stage
-
-type Told = Callable[[str], list[str]]
+from tests.races.stage import ACCEPTANCES, RETRIES, Stage, Told
 
 
 @pytest.fixture(scope="module")

@@ -4,21 +4,17 @@ All between them is real: the SDK over AMQP, TLS, MSAL, the product. Only time i
 clock is put ahead instead, so that a lock runs out or a retry falls due at once.
 """
 
-import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
-from aiohttp import web
-from aiohttp.typedefs import Handler
 from azure.functions.meta import Datum
 from azure.functions.servicebus import ServiceBusMessage, ServiceBusMessageInConverter
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver, ServiceBusSender
@@ -27,11 +23,12 @@ from azure.servicebus import ServiceBusMessage as Published
 from agreements import settings, wiring
 from agreements.settings import FunctionAppSettings
 from agreements.wiring import Consumers
-from local import bus, control, partner_center, service_bus
+from local import bus, control, service_bus
 from local.functions_host import messages
 from local.parts import in_thread
 from local.service_bus import Namespace
 from local.service_bus.entities import Entity
+from tests.races.holds import Holds
 
 ROOT = Path(__file__).parents[2]
 ACCEPTANCES, RETRIES = "agreement-acceptances", "agreement-retries"
@@ -42,6 +39,9 @@ CONTACT = {"firstName": "Zoë", "lastName": "O'Brien", "email": "zoe@contoso.exa
 LOCK_SECONDS, RETRY_SECONDS = 61.0, 7200.0
 _SECONDS = 20.0
 
+# Returns what the log told of an event, by its correlation id, in order.
+type Told = Callable[[str], list[str]]
+
 
 class Clock:
     """The broker's clock: the real one, and ahead of it as far as a test says."""
@@ -51,57 +51,6 @@ class Clock:
     def __call__(self) -> float:
         """Return the seconds since 1970 UTC."""
         return time.time() + self.ahead
-
-
-@dataclass(eq=False)
-class Hold:
-    """Holds up some calls of the API: before they are looked at, or with their answers when they are done."""
-
-    method: str
-    part: str
-    calls: int
-    done: bool
-    released: threading.Event = field(default_factory=threading.Event)
-    _arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-
-    def wait(self) -> None:
-        """Wait until as many calls as are to be held are held up."""
-        for _ in range(self.calls):
-            assert self._arrived.acquire(timeout=_SECONDS), f"no {self.method} came"
-
-    async def pass_through(self, call: Callable[[], Any]) -> web.StreamResponse:
-        """Make a call, held up before or after."""
-        response = await call() if self.done else None
-        self._arrived.release()
-        await asyncio.to_thread(self.released.wait, _SECONDS)
-        return cast("web.StreamResponse", response or await call())
-
-
-class Holds:
-    """The holds in force; a call is held by the first that it meets and that is not used up."""
-
-    def __init__(self) -> None:
-        self._left: dict[Hold, int] = {}
-
-    @contextmanager
-    def call(self, method: str, part: str, *, calls: int = 1, done: bool = False) -> Iterator[Hold]:
-        """Hold up the next calls with such a path; leaving lets them go."""
-        hold = Hold(method, part, calls, done)
-        self._left[hold] = calls
-        try:
-            yield hold
-        finally:
-            del self._left[hold]
-            hold.released.set()
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Sit next to the API, behind the faults."""
-        for hold, left in list(self._left.items()):
-            if left and hold.method == request.method and hold.part in request.path:
-                self._left[hold] -= 1
-                return await hold.pass_through(lambda: handler(request))
-        return await handler(request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,21 +174,6 @@ def consumers(environment: Mapping[str, str], **changes: str) -> Consumers:
 
 
 @contextmanager
-def _partner_center(holds: Holds) -> Iterator[Mapping[str, str]]:
-    application = partner_center.application
-
-    def held_up(*given: Any) -> web.Application:
-        app = application(*given)
-        app.middlewares.append(holds.middleware)
-        return app
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partner_center, "application", held_up)
-        with in_thread(partner_center.serve) as api:
-            yield api
-
-
-@contextmanager
 def serve() -> Iterator[Stage]:
     """Serve the far ends on free ports, and let this process trust them, while the block runs."""
     clock, holds = Clock(), Holds()
@@ -247,7 +181,7 @@ def serve() -> Iterator[Stage]:
     with (
         pytest.MonkeyPatch.context() as patch,
         in_thread(lambda: service_bus.serve(namespace)) as broker,
-        _partner_center(holds) as api,
+        holds.partner_center() as api,
         ThreadPoolExecutor(8) as pool,
     ):
         patch.setenv("REQUESTS_CA_BUNDLE", api["REQUESTS_CA_BUNDLE"])

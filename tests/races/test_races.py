@@ -14,7 +14,6 @@ from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 from agreements import handler, wiring
 from local.service_bus.entities import Entity, State, Status
 from tests.races import stage as stages
-from tests.races.conftest import Told
 from tests.races.stage import (
     ACCEPTANCES,
     CONTACT,
@@ -25,6 +24,7 @@ from tests.races.stage import (
     RETRY_SECONDS,
     Stage,
     Taken,
+    Told,
 )
 
 RECORDED, RECOVERED = "Confirmed", "Confirmed (recovered)"
