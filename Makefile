@@ -11,7 +11,7 @@ PACKAGES := .venv/.packages
 VENV := .venv/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look test chaos hostile bench check lock fmt clean
+.PHONY: help run send look test chaos hostile backlog bench check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,10 +40,13 @@ chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAO
 hostile: $(VENV) ## A million bodies that nobody should send: an event or one of our errors, at once (ARGS="--help")
 	@$(BIN)/python -m tests.hostile $(ARGS)
 
+backlog: $(VENV) ## 50,000 events against an API that throttles, in simulated time (ARGS="--help")
+	@$(BIN)/python -m tests.chaos.backlog $(ARGS)
+
 bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu imports rate broker")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-check: test chaos hostile bench ## Every suite there is
+check: test chaos hostile backlog bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -196,6 +196,8 @@ class PartnerCenter:
         if response.status == 401:
             token = self._tokens.token(deadline, refused=token)
             response = self._exchange(call, token, deadline)
+        if response.status != 429:
+            self._gate.answered()
         if response.status in (200, 201):
             return _understood(read, response.body, call)
         answer = wire.read_refusal(response.status, response.headers, response.body, datetime.now(UTC))

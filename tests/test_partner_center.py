@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -110,9 +111,21 @@ def tokens() -> GivenTokens:
     return GivenTokens()
 
 
+class HeardGate(Gate):
+    """A gate that counts what it is told of answers, and at which nobody waits."""
+
+    def __init__(self) -> None:
+        super().__init__(sleep=lambda seconds: None)
+        self.told = 0
+
+    def answered(self) -> None:
+        self.told += 1
+        super().answered()
+
+
 @pytest.fixture
-def gate() -> Gate:
-    return Gate(sleep=lambda seconds: None)
+def gate() -> HeardGate:
+    return HeardGate()
 
 
 @pytest.fixture
@@ -487,9 +500,25 @@ def test_throttling_closes_the_gate_for_everyone(
     error = refusal(confirm, client)
     assert (error.answer.status, error.maybe_recorded) == (429, False)
     with pytest.raises(GateClosedError) as caught:
-        confirm(client)
+        confirm(client, seconds=0.05)
     assert 1 < caught.value.retry_after <= 120
     assert len(end.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [(CREATED, 1), (DUPLICATE, 1), (Say(status=503), 1), (Say(status=429), 0)],
+    ids=["yes", "no", "failure", "throttled"],
+)
+def test_every_other_answer_quickens_the_pace(
+    client: PartnerCenter, end: FarEnd, gate: HeardGate, said: Say, told: int
+) -> None:
+    """Whatever the service answers but 429, it says that the call was not one too many."""
+    gate.told = 0
+    end.script.append(said)
+    with suppress(AnswerError):
+        confirm(client)
+    assert gate.told == told
 
 
 def test_a_list_in_either_form_is_read(client: PartnerCenter, end: FarEnd) -> None:
