@@ -173,7 +173,7 @@ def read(given: envelopes.Object) -> AcceptanceEvent:
 
 def json_schema() -> dict[str, object]:
     """Return the JSON Schema (2020-12) of an event, as a publisher should write it."""
-    schema = AcceptanceEvent.model_json_schema(by_alias=True)
+    schema = AcceptanceEvent.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -18,6 +18,7 @@
 13. what has waited beyond the limit of its kind is rejected.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -39,7 +40,7 @@ from agreements.events import AcceptanceEvent, Agreement, Standing
 ALREADY_EXISTS = "600061"
 DATE_AHEAD = "600002"
 
-_CUSTOMER_REFUSALS = {
+_CUSTOMER_REFUSALS: Mapping[tuple[int, str | None], Reason] = {
     (403, "20002"): Reason.NO_RELATIONSHIP,
     (404, "1000"): Reason.CUSTOMER_UNKNOWN,
     (404, "60002"): Reason.CUSTOMER_UNKNOWN,
@@ -277,9 +278,9 @@ def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datet
     wait = answer.retry_after or 0.0
     if answer.status == 429:
         return _Wait(kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=wait)
-    if not error.about_event and 300 <= answer.status < 500 and answer.status not in _PASSING:
+    if not error.about_event and 400 <= answer.status < 500 and answer.status not in _PASSING:
         return _Wait(kind=RetryKind.SERVICE, reason=Reason.ACCESS_REFUSED, retry_after=wait)
-    refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code or ""))
+    refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code))
     if refused is not None:
         if now - delivery.first_enqueued_time < policy.new_customer_grace:
             return _Wait(kind=RetryKind.TRANSIENT, reason=refused, retry_after=wait)
