@@ -443,4 +443,5 @@ def test_the_schema_names_fields_as_they_should_be_written() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["required"] == ["customerTenantId", "dateAgreed", "primaryContact"]
     assert list(schema["properties"]) == [*schema["required"], "type", "templateId"]
+    assert schema["properties"]["dateAgreed"]["type"] == "string"
     assert schema["$defs"]["Contact"]["required"] == ["firstName", "lastName", "email"]

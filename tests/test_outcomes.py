@@ -660,6 +660,16 @@ def test_what_was_posted(answer: Agreement | AgreementsError | None, posted: boo
     assert Attempt(event=EVENT, answer=answer).posted is posted
 
 
+@pytest.mark.parametrize(
+    "answer", [None, agreement(), TokenError("none")], ids=["unasked", "yes", "no token"]
+)
+def test_only_an_answer_that_was_no_is_a_refusal(answer: Agreement | AgreementsError | None) -> None:
+    """What the service said is kept of a refusal, and there is none where it said nothing or yes."""
+    said = refusal(429, retry_after=7)
+    assert Attempt(event=EVENT, answer=said).refusal is said.answer
+    assert Attempt(event=EVENT, answer=answer).refusal is None
+
+
 # --- properties
 
 INSTANTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive by contract
