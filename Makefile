@@ -10,9 +10,11 @@ is_313 := 'import sys; sys.version_info[:2] == (3, 13) and print(1)'
 BIN := .venv/bin
 PACKAGES := .venv/.packages
 VENV := .venv/.installed
+MUTANTS_VENV := .venv-mutants
+MUTANTS := $(MUTANTS_VENV)/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look cli test chaos bench check lock fmt clean
+.PHONY: help run send look cli test chaos hostile backlog mutants bench check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,25 +43,36 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
 
+hostile: $(VENV) ## A million bodies that nobody should send: an event or one of our errors, at once (ARGS="--help")
+	@$(BIN)/python -m tests.hostile $(ARGS)
+
+backlog: $(VENV) ## 50,000 events against an API that throttles, in simulated time (ARGS="--help")
+	@$(BIN)/python -m tests.chaos.backlog $(ARGS)
+
+mutants: $(MUTANTS) ## Change policy, contract and ids in every small way; a test must notice (ARGS="--help")
+	@$(MUTANTS_VENV)/bin/python -m tests.mutants $(ARGS)
+
 bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-check: test chaos bench ## Every suite there is
+check: test chaos hostile backlog mutants bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
 
-lock: $(VENV) ## Renew the locked requirements from pyproject.toml (ARGS=--upgrade, EXTRAS=telemetry)
-	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml $(EXTRAS:%=--extra %) --output-file requirements.txt
+lock: $(VENV) ## Renew the requirements*.txt from pyproject.toml (ARGS=--upgrade)
+	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --extra dev --constraints requirements.txt \
 		--output-file requirements-dev.txt
+	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --extra mutants --constraints requirements-dev.txt \
+		--output-file requirements-mutants.txt
 
 lock_flags := --quiet --universal --python-version 3.13 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-package agreements --custom-compile-command 'make lock'
 
 clean: ## Remove what the targets made
-	rm -rf .venv .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build
+	rm -rf .venv $(MUTANTS_VENV) mutants .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build
 
 $(PACKAGES): requirements-dev.txt
 	@$(if $(PYTHON),,echo 'Python 3.13 is missing: install it, or name it: make PYTHON=/path/to/python3.13' >&2; exit 1;) \
@@ -72,5 +85,12 @@ $(PACKAGES): requirements-dev.txt
 $(VENV): $(PACKAGES) pyproject.toml
 	@$(BIN)/python -m pip install $(pip_flags) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)
+
+$(MUTANTS): requirements-mutants.txt pyproject.toml | $(VENV)
+	@echo 'building $(MUTANTS_VENV) (once; about half a minute)' >&2
+	@$(BIN)/python -m venv --clear $(MUTANTS_VENV)
+	@$(MUTANTS_VENV)/bin/python -m pip install $(pip_flags) --require-hashes -r requirements-mutants.txt
+	@$(MUTANTS_VENV)/bin/python -m pip install $(pip_flags) --no-deps --no-build-isolation --editable .
+	@touch $(MUTANTS)
 
 pip_flags := -qq --disable-pip-version-check

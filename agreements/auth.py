@@ -72,8 +72,8 @@ class RefreshTokenExchange:
                 answer = application.acquire_token_by_refresh_token(
                     self.refresh_token.get_secret_value(), scopes=[SCOPE]
                 )
-        except (requests.RequestException, ValueError) as error:
-            # MSAL raises ValueError for an authority whose answer it cannot use, requests for no time left.
+        except (requests.RequestException, ValueError, msal.exceptions.MsalError) as error:
+            # MSAL raises ValueError for an authority whose answer it cannot use, its own error for a 5xx.
             raise TokenError(f"the token endpoint gave no answer: {type(error).__name__}") from None
         return cast("dict[str, Any]", answer)
 

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from agreements import dotnet
@@ -16,13 +18,15 @@ _CLOUD_EVENTS_BATCH = "application/cloudevents-batch"
 # CloudEvents over AMQP, binary mode: the attributes are application properties with either prefix.
 _PREFIXES = ("cloudEvents_", "cloudEvents:")
 _DATAVERSE = {"PrimaryEntityName", "MessageName", "InputParameters"}
+# What a property can carry and a person can search by: printable text, not longer than any real address.
+_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1024}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What a message carries: the event's JSON object, and CloudEvents' ``source`` and ``id`` if given."""
+    """What a message carries: the event's JSON object, and CloudEvents' ``source`` and ``id`` if usable."""
 
-    data: Object
+    data: Object = field(repr=False)
     event_id: str | None = None
 
 
@@ -65,11 +69,10 @@ def _value(body: bytes) -> object:
 
 
 def _parsed(text: str | bytes) -> object:
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError):
-        # The parser's own message quotes the body.
-        raise EventError(Reason.NOT_JSON) from None
+    # Raised out here, where it has no context: the parser's own error holds the body.
+    raise EventError(Reason.NOT_JSON)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -111,15 +114,21 @@ def _attributes(properties: Mapping[str, object]) -> Object:
 
 
 def _version_1(attributes: Object) -> Object:
-    if not str(attributes.get("specversion")).startswith("1."):
+    if not _written(attributes.get("specversion")).startswith("1."):
         raise EventError(Reason.CLOUD_EVENT_INVALID, "specversion", "must be 1.0")
     return attributes
 
 
 def _event_id(attributes: Object) -> str | None:
     # Only the pair is unique (CloudEvents 1.0, "id").
-    source, event_id = attributes.get("source"), attributes.get("id")
-    return f"{source} {event_id}" if source and event_id else None
+    source, event_id = _written(attributes.get("source")), _written(attributes.get("id"))
+    pair = f"{source} {event_id}"
+    return pair if source and event_id and _ID.fullmatch(pair) else None
+
+
+def _written(attribute: object) -> str:
+    """Return an attribute as text, also where a property carries it as a number; anything else is none."""
+    return str(attribute) if isinstance(attribute, (str, int, float)) else ""
 
 
 def _cloud_event_data(event: Object) -> Object:
@@ -128,8 +137,14 @@ def _cloud_event_data(event: Object) -> Object:
     encoded = event.get("data_base64")
     if encoded is None:
         return _object(event.get("data"))
-    try:
-        body = base64.b64decode(str(encoded), validate=True)
-    except ValueError:
-        raise EventError(Reason.CLOUD_EVENT_INVALID, "data_base64", "must be base64") from None
+    body = _decoded(encoded) if isinstance(encoded, str) else None
+    if body is None:
+        raise EventError(Reason.CLOUD_EVENT_INVALID, "data_base64", "must be base64")
     return _object(_parsed(body))
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return None

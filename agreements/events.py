@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum, unique
 from functools import cache
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -110,7 +110,13 @@ class _Contract(BaseModel):
         return {names.get(name.lower(), name): value for name, value in given.items() if value is not None}
 
 
-class Contact(_Contract):
+class _Person(_Contract):
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """Show nothing of a person, wherever one is printed."""
+        return ()
+
+
+class Contact(_Person):
     """The person who accepted for the customer; every value is kept as written."""
 
     first_name: Text = Field(description="text that is not blank")
@@ -153,16 +159,20 @@ def read(given: envelopes.Object) -> AcceptanceEvent:
         EventError: it is no event; it names the field, never the value.
     """
     _refuse_twice(given, AcceptanceEvent)
+    for name, value in given.items():
+        if name.lower() == "primarycontact" and isinstance(value, dict):
+            _refuse_twice(value, Contact, "primaryContact.")
     try:
         return AcceptanceEvent.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        _refuse(first["type"], tuple(str(part) for part in first["loc"]))
+    # Raised out here, where it has no context: pydantic's own error holds the values.
+    raise _refusal(first["type"], tuple(str(part) for part in first["loc"]))
 
 
 def json_schema() -> dict[str, object]:
     """Return the JSON Schema (2020-12) of an event, as a publisher should write it."""
-    schema = AcceptanceEvent.model_json_schema(by_alias=True)
+    schema = AcceptanceEvent.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -173,24 +183,20 @@ def _refuse_twice(given: Mapping[str, object], model: type[BaseModel], path: str
         for name, alias in _names(model).items():
             if spelt.count(name) > 1:
                 raise EventError(Reason.FIELD_TWICE, f"{path}{alias}")
-    for key, value in given.items():
-        if key.lower() == "primarycontact" and isinstance(value, dict):
-            _refuse_twice(value, Contact, "primaryContact.")
 
 
-def _refuse(kind: str, path: tuple[str, ...]) -> NoReturn:
+def _refusal(kind: str, path: tuple[str, ...]) -> EventError:
     model = AcceptanceEvent if len(path) == 1 else Contact
     expected = next(field.description for field in model.model_fields.values() if field.alias == path[-1])
     reason = Reason.FIELD_MISSING if kind == "missing" else Reason.FIELD_INVALID
-    # From None: pydantic's own message may quote a piece of the value.
-    raise EventError(reason, ".".join(path), f"must be {expected}") from None
+    return EventError(reason, ".".join(path), f"must be {expected}")
 
 
 class _Recorded(_Contract):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
 
-class RecordedContact(_Recorded):
+class RecordedContact(_Recorded, _Person):
     """The contact of a recorded agreement, as leniently as the service may give it."""
 
     first_name: str = ""

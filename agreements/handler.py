@@ -17,6 +17,8 @@ from agreements.events import AcceptanceEvent, Agreement, Standing
 from agreements.outcomes import Attempt, Confirmed, Outcome, Policy, Rejected, Retry
 
 _PAUSE_SECONDS = 30.0
+# Half of what a lock lasts: the host renews it, but a host that was cut off or stood still cannot.
+_LOCK_SECONDS = 30.0
 
 
 class Confirmations(Protocol):
@@ -86,6 +88,9 @@ class Handler:
         started = monotonic()
         attempt = self._attempt(delivery, Deadline.after(self.seconds - self.reserve))
         asked = monotonic()
+        if asked - started >= _LOCK_SECONDS:
+            # The lock may be lost: the event delivered again meanwhile, and recorded by that delivery.
+            delivery = replace(delivery, maybe_recorded=True)
         outcome = outcomes.decide(delivery, attempt, self.policy, self.now(), self.random())
         outcome = self._send(delivery, attempt, outcome)
         self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
@@ -124,7 +129,8 @@ class Handler:
         except AgreementsError as error:
             answer = error
         if isinstance(answer, AnswerError) and outcomes.already_exists(answer):
-            # Best effort: that it exists is known without this.
+            # Best effort: that it exists is known without this. What was read before is no longer true.
+            standing = None
             with suppress(AgreementsError):
                 standing = self._standing(event, delivery, deadline)
         return Attempt(event=event, answer=answer, standing=standing)

@@ -4,7 +4,8 @@
 
  1. an unreadable or invalid event is rejected by its reason;
  2. an agreement with the contact that was sent, or found on record when it was read back, is confirmed;
- 3. 600061: the acceptance is on record already, a duplicate;
+ 3. 600061: the acceptance is on record already, a duplicate; where it may be our own and the record cannot
+    tell, it waits to be read again, and is a duplicate only when that has lasted beyond its limit;
  4. a date just ahead of the clock waits until it has come;
  5. a date further ahead is rejected;
  6. 429 or a closed gate waits, not less than the service asked for;
@@ -17,6 +18,7 @@
 13. what has waited beyond the limit of its kind is rejected.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -38,7 +40,7 @@ from agreements.events import AcceptanceEvent, Agreement, Standing
 ALREADY_EXISTS = "600061"
 DATE_AHEAD = "600002"
 
-_CUSTOMER_REFUSALS = {
+_CUSTOMER_REFUSALS: Mapping[tuple[int, str | None], Reason] = {
     (403, "20002"): Reason.NO_RELATIONSHIP,
     (404, "1000"): Reason.CUSTOMER_UNKNOWN,
     (404, "60002"): Reason.CUSTOMER_UNKNOWN,
@@ -163,13 +165,14 @@ type Outcome = Confirmed | Duplicate | Retry | Rejected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wait:
-    """A reason to try again, before clocks and back-off have their say."""
+    """A reason to try again, before clocks and back-off have their say; ``ends`` is what it is after all."""
 
     kind: RetryKind
     reason: Reason
     not_before: datetime | None = None
     retry_after: float = 0.0
     counts: bool = True
+    ends: Duplicate | None = None
 
 
 def decide(delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, random: float) -> Outcome:
@@ -180,7 +183,7 @@ def decide(delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, 
     since = _since(delivery, verdict.kind, now)
     backoff = policy.backoff(verdict.kind)
     if now - since >= backoff.limit:
-        return Rejected(reason=Reason.RETRIES_EXHAUSTED, detail=f"last: {verdict.reason}")
+        return verdict.ends or Rejected(reason=Reason.RETRIES_EXHAUSTED, detail=f"last: {verdict.reason}")
     maybe_recorded, unanswered = _memory(delivery, attempt.answer)
     wait = min(verdict.retry_after, _LONGEST_RETRY_AFTER)
     # Spread over as long again as the service asked for: else all that were told the same come back at once.
@@ -210,7 +213,7 @@ def _verdict(
     if delivery.may_be_recorded and attempt.standing is Standing.LATER:
         return Rejected(reason=Reason.SUPERSEDED, detail="a later acceptance is on record")
     if isinstance(answer, AnswerError) and already_exists(answer):
-        return Duplicate(reason=_compared(attempt.standing))
+        return _exists(delivery, attempt.standing)
     if event is not None and (ahead := _ahead(event, answer, now)) is not None:
         return ahead
     return _refusal(delivery, answer, policy, now)
@@ -226,6 +229,13 @@ def _recorded(event: AcceptanceEvent | None, agreement: Agreement) -> Confirmed 
 def already_exists(error: AnswerError) -> bool:
     """Tell whether the service says that the acceptance is on record: 4xx with 600061."""
     return error.write and 400 <= error.answer.status < 500 and error.answer.code == ALREADY_EXISTS
+
+
+def _exists(delivery: Delivery, standing: Standing | None) -> Duplicate | _Wait:
+    duplicate = Duplicate(reason=_compared(standing))
+    if delivery.may_be_recorded and duplicate.reason is Reason.RECORD_UNKNOWN:
+        return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.NO_DEFINITE_ANSWER, ends=duplicate)
+    return duplicate
 
 
 def _compared(standing: Standing | None) -> Reason:
@@ -268,9 +278,9 @@ def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datet
     wait = answer.retry_after or 0.0
     if answer.status == 429:
         return _Wait(kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=wait)
-    if not error.about_event and 300 <= answer.status < 500 and answer.status not in _PASSING:
+    if not error.about_event and 400 <= answer.status < 500 and answer.status not in _PASSING:
         return _Wait(kind=RetryKind.SERVICE, reason=Reason.ACCESS_REFUSED, retry_after=wait)
-    refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code or ""))
+    refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code))
     if refused is not None:
         if now - delivery.first_enqueued_time < policy.new_customer_grace:
             return _Wait(kind=RetryKind.TRANSIENT, reason=refused, retry_after=wait)

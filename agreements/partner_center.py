@@ -5,7 +5,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol, cast
@@ -71,7 +71,7 @@ class Timeouts:
 class _Call:
     path: str
     query: Mapping[str, str] | None = None
-    body: Mapping[str, object] | None = None
+    body: Mapping[str, object] | None = field(default=None, repr=False)
     request_id: UUID | None = None
     correlation_id: UUID | None = None
     about_event: bool = True
@@ -90,8 +90,8 @@ class _Call:
 @dataclass(frozen=True, slots=True)
 class _Response:
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class PartnerCenter:
@@ -196,6 +196,8 @@ class PartnerCenter:
         if response.status == 401:
             token = self._tokens.token(deadline, refused=token)
             response = self._exchange(call, token, deadline)
+        if response.status != 429:
+            self._gate.answered()
         if response.status in (200, 201):
             return _understood(read, response.body, call)
         answer = wire.read_refusal(response.status, response.headers, response.body, datetime.now(UTC))

@@ -12,6 +12,8 @@ from agreements.errors import Answer
 from agreements.events import AcceptanceEvent, Agreement
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# A correlation vector: base64 and counters (github.com/microsoft/CorrelationVector, versions 1 and 2).
+_VECTOR = re.compile(r"[A-Za-z0-9+/_-]{16,22}(\.\d{1,10}){1,20}!?", re.ASCII)
 
 
 def agreement_body(event: AcceptanceEvent, template_id: str) -> dict[str, object]:
@@ -77,9 +79,9 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes, now: date
         error_name=_token(name),
         retryable=retryable if isinstance(retryable, bool) else None,
         retry_after=_seconds(headers.get("Retry-After"), now),
-        request_id=headers.get("MS-RequestId"),
-        correlation_id=headers.get("MS-CorrelationId"),
-        cv=headers.get("MS-CV"),
+        request_id=_guid(headers.get("MS-RequestId")),
+        correlation_id=_guid(headers.get("MS-CorrelationId")),
+        cv=_vector(headers.get("MS-CV")),
     )
 
 
@@ -87,6 +89,17 @@ def _token(value: object) -> str | None:
     # Anything longer or stranger is no code; it could be a person's data, and would not fit a property.
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     return text if _TOKEN.fullmatch(text) else None
+
+
+def _guid(value: str | None) -> str | None:
+    try:
+        return str(UUID(value))
+    except (TypeError, ValueError):
+        return None
+
+
+def _vector(value: str | None) -> str | None:
+    return value if value is not None and _VECTOR.fullmatch(value) else None
 
 
 def _refusal(body: bytes) -> Mapping[str, object]:

@@ -23,6 +23,11 @@ from agreements.telemetry import TraceContext
 
 type Consumer = Callable[[ServiceBusMessage, TraceContext], None]
 
+# Azure's SDKs write a line for every call at INFO, which the host would pass on. The others quote what they
+# cannot read: MSAL a token endpoint's answer (at ERROR), urllib3 a header (at WARNING). Our own errors say
+# that they could not, without the quotation.
+_LOUDEST = {"azure": logging.WARNING, "msal": logging.CRITICAL, "urllib3": logging.ERROR}
+
 
 class Consumers(NamedTuple):
     """What takes the messages of each queue that has a trigger; returning means that one may be completed."""
@@ -33,8 +38,8 @@ class Consumers(NamedTuple):
 
 def consumers(given: FunctionAppSettings) -> Consumers:
     """Build everything that the function app needs, once per process."""
-    # At INFO the SDKs write a line for every call, which the host would pass on.
-    logging.getLogger("azure").setLevel(logging.WARNING)
+    for library, level in _LOUDEST.items():
+        logging.getLogger(library).setLevel(level)
     handle = _handler(given)
 
     traced = telemetry.tracing(enabled=given.telemetry.distro or given.telemetry.own)

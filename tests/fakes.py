@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
@@ -26,6 +26,8 @@ CUSTOMER = UUID("14876998-c0dc-46e6-9d0c-65a57a6c32ec")
 CORRELATION = UUID("ab993325-1605-4cf4-bac4-fb584142a31b")
 REQUEST = UUID("94e4e214-6b06-4fb7-96d1-94d559f9b47f")
 TYPE = "MicrosoftCustomerAgreement"
+# What the host hands over with a message where nothing is traced.
+UNTRACED = SimpleNamespace(trace_parent="", trace_state="")
 CONTACT: Mapping[str, str] = MappingProxyType(
     {
         "firstName": "Zoraida",

@@ -42,7 +42,7 @@ class FarEnd:
 
     url: str
     bundle: Path
-    script: list[Say | Cut | Callable[[], Say]] = field(default_factory=list)
+    script: list[Say | Cut | Callable[[], Say | Cut]] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
 
     def next(self) -> Say | Cut:

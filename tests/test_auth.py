@@ -1,10 +1,12 @@
 """The partner's token, by real MSAL against a token endpoint over real TLS."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from agreements.deadline import Deadline
 from agreements.errors import TokenError
 from local.partner_center import serve
 from local.parts import in_thread
+from tests.fakes import shown
+from tests.far_end import Say, far_end
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,19 @@ def test_an_endpoint_without_an_answer_is_a_token_error(
     """No connection, and an authority that MSAL cannot use, are the same error as a refusal."""
     with pytest.raises(TokenError, match="gave no answer"):
         token(Tokens(replace(exchange, **change)))
+
+
+def test_a_failing_endpoint_is_a_token_error(
+    exchange: RefreshTokenExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 5xx of the token endpoint, for which MSAL has an error of its own, is no bug of ours."""
+    with far_end(tmp_path) as end:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(end.bundle))
+        where = dict.fromkeys(("authorization_endpoint", "token_endpoint", "issuer"), f"{end.url}/t")
+        end.script = [Say(body=json.dumps(where).encode()), Say(status=503, body=b"planted")]
+        with pytest.raises(TokenError, match="gave no answer: MsalServiceError") as caught:
+            token(Tokens(replace(exchange, authority=end.url)))
+    assert "planted" not in shown(caught.value)
 
 
 def test_a_token_is_kept_while_it_is_good() -> None:

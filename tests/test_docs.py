@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agreements import settings, telemetry
+from agreements import handler, settings, telemetry
 from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
 from agreements.settings import FunctionAppSettings
 from tests.fakes import FakeOutbox, FakePartnerCenter, agreement, delivery
-from tests.test_handler import handler
+from tests.test_handler import handler as handler_over
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -78,6 +78,13 @@ def test_every_default_queue_is_provisioned() -> None:
     assert all(queue in README for queue in defaults)
 
 
+def test_the_handler_knows_how_long_a_lock_lasts() -> None:
+    """A delivery counts as one that may have lost its lock after half of what the queues provide."""
+    locks = {queue["properties"]["lockDuration"] for queue in ENTITIES["queues"]}
+    assert locks == {"PT1M"}
+    assert handler._LOCK_SECONDS == 60 / 2  # noqa: SLF001 - a number of the provisioned queues
+
+
 def test_our_copies_queues_detect_duplicates() -> None:
     """The ids of our copies protect only where the broker looks at them; publishers' ids must not count."""
     detecting = {
@@ -109,7 +116,7 @@ def test_every_field_of_the_log_is_in_the_readme(monkeypatch: pytest.MonkeyPatch
     """Whoever searches the log finds each field of a line in the README, and none that is not there."""
     lines: list[Mapping[str, object]] = []
     monkeypatch.setattr(telemetry, "log_delivery", lambda record, *, level: lines.append(record))
-    handler(FakePartnerCenter(agreement()), FakeOutbox())(delivery())
+    handler_over(FakePartnerCenter(agreement()), FakeOutbox())(delivery())
     [line] = lines
     told = {name.strip(" `") for names in table_after("What is logged") for name in names.split(",")}
     assert told == set(line)

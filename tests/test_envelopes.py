@@ -110,6 +110,27 @@ def test_half_an_id_is_none(missing: str) -> None:
     assert envelopes.unwrap(dumped(event)).event_id is None
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["", [], {}, "\ud800", "\x00", "7\n", "7" * 1024],
+    ids=["", "list", "object", "surrogate", "nul", "line", "long"],
+)
+@pytest.mark.parametrize("name", ["id", "source"])
+def test_an_id_that_no_property_can_carry_is_none(name: str, value: object) -> None:
+    """An id is for people to search by: one that could not travel as a property, or fill it, is left out."""
+    assert envelopes.unwrap(dumped({**CLOUD_EVENT, name: value})) == Envelope(data=DATA)
+
+
+@pytest.mark.parametrize("name", ["specversion", "id", "data_base64"])
+def test_an_attribute_that_is_no_text_is_never_written_out(name: str) -> None:
+    """Lists within lists are told from text at once: to write them out takes the square of their depth."""
+    text = json.dumps({**CLOUD_EVENT, name: "@"}).replace('"@"', "[" * 9000 + "]" * 9000)
+    if name == "id":
+        assert envelopes.unwrap(text.encode()) == Envelope(data=DATA)
+    else:
+        assert refusal(text.encode()).reason is Reason.CLOUD_EVENT_INVALID
+
+
 def test_a_property_that_only_looks_alike_makes_no_cloud_event() -> None:
     """Without a specversion the properties say nothing about the body."""
     assert envelopes.unwrap(TEXT.encode(), None, {"cloudEvents_id": "7"}) == Envelope(data=DATA)
@@ -182,8 +203,10 @@ def test_a_binary_cloud_event_of_another_version_is_refused() -> None:
     ],
 )
 def test_a_refusal_does_not_quote_the_body(body: bytes) -> None:
-    """Neither the error nor what is shown with it has a piece of the body."""
-    assert "Zoraida" not in shown(refusal(body))
+    """Neither the error nor what is shown with it has a piece of the body, nor what led to it."""
+    error = refusal(body)
+    assert "Zoraida" not in shown(error)
+    assert error.__context__ is None
 
 
 @given(

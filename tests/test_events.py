@@ -268,6 +268,16 @@ def test_the_first_fault_is_told() -> None:
     assert fault(b"{}")[:2] == (Reason.FIELD_MISSING, "customerTenantId")
 
 
+def test_a_contact_within_contacts_is_refused_like_any_other() -> None:
+    """However deep one contact lies in another, the event is refused by its reason."""
+    depth = 3000
+    nested = '{"primaryContact":' * depth + "1" + "}" * depth
+    body = fakes.body(primaryContact="@").replace(b'"@"', nested.encode())
+    with pytest.raises(EventError) as caught:
+        events.parse(body)
+    assert (caught.value.reason, caught.value.field) == (Reason.FIELD_MISSING, "primaryContact.firstName")
+
+
 VALUES = st.sampled_from([*PLANTED, " ".join(PLANTED), list(PLANTED), dict(CONTACT), 5, None, [], ""])
 FIELDS = st.sampled_from([*NEEDED, "type", "templateId", "TYPE", *PLANTED])
 
@@ -279,7 +289,7 @@ def test_no_error_shows_a_value(fields: dict[str, object], persons: dict[str, ob
         try:
             event(**changes)
         except EventError as error:
-            text = shown(error)
+            text = f"{shown(error)} {error.__context__!r}"
             assert not [planted for planted in PLANTED if planted in text]
 
 
@@ -382,6 +392,7 @@ SOMEONE = contact(firstName="Someone")
             [agreement(dateAgreed=at(-60)), agreement(primaryContact=SOMEONE, dateAgreed=at(60))],
             Standing.OTHER,
         ),
+        ([agreement(type=None)], Standing.SAME),
         ([agreement(type="MicrosoftCloudAgreement")], Standing.NOTHING),
         ([agreement(type="MicrosoftCloudAgreement", dateAgreed=at(60))], Standing.NOTHING),
     ],
@@ -397,6 +408,7 @@ SOMEONE = contact(firstName="Someone")
         "someone-else-later",
         "same-beside-later",
         "same-contact-earlier-beside-later",
+        "type-not-named",
         "other-type",
         "other-type-later",
     ],
@@ -431,4 +443,5 @@ def test_the_schema_names_fields_as_they_should_be_written() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["required"] == ["customerTenantId", "dateAgreed", "primaryContact"]
     assert list(schema["properties"]) == [*schema["required"], "type", "templateId"]
+    assert schema["properties"]["dateAgreed"]["type"] == "string"
     assert schema["$defs"]["Contact"]["required"] == ["firstName", "lastName", "email"]

@@ -62,7 +62,7 @@ def test_how_long_a_delivery_may_wait(
     """
     gate.close(seconds)
     assert refused(gate, left) == seconds - waited
-    assert clock.slept == [waited]
+    assert clock.slept == ([waited] if waited else [])
 
 
 @pytest.mark.parametrize(("seconds", "closed"), [(3599, 3599), (3601, 3600), (float("inf"), 3600)])
@@ -89,7 +89,7 @@ def test_a_gate_opens_by_itself(gate: Gate, clock: FakeClock) -> None:
 
 
 def test_a_gate_that_closes_anew_meanwhile_is_closed(clock: FakeClock) -> None:
-    """Who waits looks again: a gate closed anew during the wait is refused, not waited for once more."""
+    """Who waits looks again: a gate that was closed anew is waited for within the same minute, not longer."""
 
     def sleep(seconds: float) -> None:
         clock.sleep(seconds)
@@ -98,7 +98,56 @@ def test_a_gate_that_closes_anew_meanwhile_is_closed(clock: FakeClock) -> None:
     reclosed = Gate(clock, sleep)
     reclosed.close(5)
     assert refused(reclosed) == 90
-    assert clock.slept == [5]
+    assert clock.slept == [5, 55]
+
+
+def passed(gate: Gate, clock: FakeClock) -> float:
+    """Return the seconds that a delivery waited until it was let through."""
+    came = clock.now
+    gate.pass_through(Deadline.after(AMPLE))
+    return clock.now - came
+
+
+def refuse_many(gate: Gate, clock: FakeClock) -> None:
+    """Close the gate by a rush of calls that were all refused, and once more by the next one."""
+    passed(gate, clock)
+    for _ in range(16):
+        gate.close(5)
+    clock.now += 5
+    gate.close(5)
+
+
+def test_after_many_refusals_all_pass_one_by_one(gate: Gate, clock: FakeClock) -> None:
+    """A gate that opens lets one through at a time: all who waited would only be refused again."""
+    refuse_many(gate, clock)
+    assert [passed(gate, clock) for _ in range(4)] == pytest.approx([5, 1, 1, 1], rel=0.05)
+
+
+def test_they_pass_quicker_with_each_answer(gate: Gate, clock: FakeClock) -> None:
+    """While the service answers, the next one is let through sooner."""
+    refuse_many(gate, clock)
+    waits = []
+    for _ in range(4):
+        waits.append(passed(gate, clock))
+        gate.answered()
+    assert waits[1] == pytest.approx(1, rel=0.05)
+    assert waits == sorted(waits, reverse=True)
+    assert waits[3] < waits[2]
+
+
+def test_refusals_of_one_rush_slow_down_once(gate: Gate, clock: FakeClock) -> None:
+    """Sixteen calls that were on their way when the gate closed are one sign that they were too fast."""
+    refuse_many(gate, clock)
+    for _ in range(16):
+        gate.close(5)
+    assert [passed(gate, clock) for _ in range(3)] == pytest.approx([5, 1, 1], rel=0.05)
+
+
+def test_a_turn_that_comes_too_late_is_not_waited_for(gate: Gate, clock: FakeClock) -> None:
+    """Who has no time for its turn is told how long it would have been, as at a closed gate."""
+    refuse_many(gate, clock)
+    passed(gate, clock)
+    assert 0.7 < refused(gate, left=0.25) < 0.75
 
 
 def test_it_waits_for_real_unless_told_otherwise() -> None:

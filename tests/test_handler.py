@@ -113,8 +113,14 @@ def test_each_attempt_is_asked_under_its_own_id() -> None:
 class SlowPartnerCenter(FakePartnerCenter):
     """Takes a time for a confirmation."""
 
-    def __init__(self, clock: FakeClock, seconds: float) -> None:
-        super().__init__(agreement(), records=[[]])
+    def __init__(
+        self,
+        clock: FakeClock,
+        seconds: float,
+        answer: Agreement | Exception | None = None,
+        record: list[Agreement] | None = None,
+    ) -> None:
+        super().__init__(answer or agreement(), records=[record or []])
         self.clock = clock
         self.seconds = seconds
         self.left: list[float] = []
@@ -269,6 +275,29 @@ def test_a_race_is_read_again() -> None:
     partner_center = FakePartnerCenter(EXISTS, records=[[], [agreement()]])
     assert handle(partner_center, delivery_count=2) == Confirmed(recovered=True)
     assert partner_center.verbs == ["agreements", "confirm", "agreements"]
+
+
+@pytest.mark.parametrize("before", [[], [OTHER]], ids=["nothing", "other"])
+def test_what_was_read_before_a_race_counts_no_more(before: list[Agreement]) -> None:
+    """600061 says that the record has changed since it was read: unread again, it may be our own."""
+    partner_center = FakePartnerCenter(EXISTS, records=[before, UNREAD])
+    outcome = handle(partner_center, delivery_count=2)
+    assert isinstance(outcome, Retry)
+    assert outcome.reason is Reason.NO_DEFINITE_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("took", "outcome"),
+    [(29.9, Duplicate(reason=Reason.ALREADY_RECORDED)), (30, Confirmed(recovered=True))],
+    ids=["in-time", "too-long"],
+)
+def test_a_delivery_that_may_have_outlived_its_lock_may_find_its_own(
+    clock: FakeClock, took: float, outcome: Outcome
+) -> None:
+    """What took so long may have been delivered again and recorded by that delivery: then it is ours."""
+    partner_center = SlowPartnerCenter(clock, took, EXISTS, [agreement()])
+    assert handle(partner_center) == outcome
+    assert partner_center.verbs == ["confirm", "agreements"]
 
 
 @pytest.mark.parametrize(

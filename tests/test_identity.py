@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agreements import identity
+from tests.fakes import time_zone
 
 AT = datetime(2026, 3, 2, 9, 30, 15, 123999, tzinfo=UTC)
 ORIGIN = "agreement-acceptances/7/2026-03-02T09:30:15.123Z"
@@ -22,6 +23,12 @@ def test_position_is_the_same_in_every_zone() -> None:
     """The same instant, told in another zone, names the same message."""
     elsewhere = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert identity.position("agreement-acceptances", 7, elsewhere) == ORIGIN
+
+
+def test_position_is_the_same_wherever_the_machine_stands() -> None:
+    """The machine's own time zone has no part in a message's name."""
+    with time_zone("Asia/Kolkata"):
+        assert identity.position("agreement-acceptances", 7, AT) == ORIGIN
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,27 @@ def test_row_3_600061_is_a_duplicate(status: int, standing: Standing | None, rea
     assert decide(refusal(status, "600061"), standing=standing) == Duplicate(reason=reason)
 
 
+@REPEATED
+@pytest.mark.parametrize("standing", [Standing.NOTHING, None])
+def test_row_3_what_may_be_our_own_is_read_again(
+    repeat: Mapping[str, Any], standing: Standing | None
+) -> None:
+    """600061 on a repeat whose record is not to be seen: it waits, for that record may be our own."""
+    found = retry(refusal(400, "600061"), standing=standing, **repeat)
+    assert (found.kind, found.reason, found.maybe_recorded) == (
+        RetryKind.TRANSIENT,
+        Reason.NO_DEFINITE_ANSWER,
+        True,
+    )
+    assert found.unanswered is None, "it was answered: the next attempt has an id of its own"
+    too_long: dict[str, Any] = {
+        "retry_kind": RetryKind.TRANSIENT,
+        "retrying_since": NOW - POLICY.transient.limit,
+    }
+    outcome = decide(refusal(400, "600061"), standing=standing, **repeat, **too_long)
+    assert outcome == Duplicate(reason=Reason.RECORD_UNKNOWN)
+
+
 @pytest.mark.parametrize(("status", "exists"), [(399, False), (400, True), (499, True), (500, False)])
 def test_600061_counts_only_with_a_client_error(status: int, exists: bool) -> None:
     """Codes are not unique: 600061 says "on record" only beside a 4xx."""
@@ -637,6 +658,16 @@ def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
 def test_what_was_posted(answer: Agreement | AgreementsError | None, posted: bool) -> None:
     """Whether the recording call was made follows from what it came to: only that has a request id."""
     assert Attempt(event=EVENT, answer=answer).posted is posted
+
+
+@pytest.mark.parametrize(
+    "answer", [None, agreement(), TokenError("none")], ids=["unasked", "yes", "no token"]
+)
+def test_only_an_answer_that_was_no_is_a_refusal(answer: Agreement | AgreementsError | None) -> None:
+    """What the service said is kept of a refusal, and there is none where it said nothing or yes."""
+    said = refusal(429, retry_after=7)
+    assert Attempt(event=EVENT, answer=said).refusal is said.answer
+    assert Attempt(event=EVENT, answer=answer).refusal is None
 
 
 # --- properties

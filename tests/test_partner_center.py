@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -110,9 +111,21 @@ def tokens() -> GivenTokens:
     return GivenTokens()
 
 
+class HeardGate(Gate):
+    """A gate that counts what it is told of answers, and at which nobody waits."""
+
+    def __init__(self) -> None:
+        super().__init__(sleep=lambda seconds: None)
+        self.told = 0
+
+    def answered(self) -> None:
+        self.told += 1
+        super().answered()
+
+
 @pytest.fixture
-def gate() -> Gate:
-    return Gate(sleep=lambda seconds: None)
+def gate() -> HeardGate:
+    return HeardGate()
 
 
 @pytest.fixture
@@ -339,13 +352,17 @@ def test_a_token_refused_twice_is_an_answer(client: PartnerCenter, end: FarEnd) 
 
 def test_a_refusal_keeps_what_support_asks_for(client: PartnerCenter, end: FarEnd) -> None:
     """Status, code, name, retryable, ids: all of the documented duplicate answer, and nothing of its text."""
-    headers = {"MS-RequestId": "r", "MS-CorrelationId": "c", "MS-CV": "v.0", "Retry-After": "7"}
+    ids = str(REQUEST_ID), str(CORRELATION_ID), "tul4NUsfs9Cl7mOf.1"
+    headers = dict(zip(("MS-RequestId", "MS-CorrelationId", "MS-CV"), ids, strict=True)) | {
+        "Retry-After": "7"
+    }
     end.script.append(Say(status=400, headers=headers, body=DUPLICATE.body))
     error = refusal(confirm, client)
     answer = error.answer
     assert (answer.status, answer.code, answer.retryable) == (400, "600061", False)
     assert answer.error_name == "PartnerConfirmedAgreementAlreadyExists"
-    assert (answer.request_id, answer.correlation_id, answer.cv, answer.retry_after) == ("r", "c", "v.0", 7)
+    assert (answer.request_id, answer.correlation_id, answer.cv) == ids
+    assert answer.retry_after == 7
     assert (error.write, error.maybe_recorded) == (True, False)
     assert str(error) == "Partner Center answered 400, code 600061"
 
@@ -357,9 +374,10 @@ def test_a_failure_of_the_service_may_have_recorded(client: PartnerCenter, end: 
     assert refusal(confirm, client).maybe_recorded
 
 
-def test_a_redirect_is_not_followed(client: PartnerCenter, end: FarEnd) -> None:
-    """A redirect would carry the token elsewhere: it is an answer like any other."""
-    end.script.append(Say(status=307, headers={"Location": "/elsewhere"}))
+@pytest.mark.parametrize("location", ["/elsewhere", "//[", "https://localhost:none/", ""])
+def test_a_redirect_is_not_followed(client: PartnerCenter, end: FarEnd, location: str) -> None:
+    """A redirect would carry the token elsewhere: it is an answer like any other, wherever it leads."""
+    end.script.append(Say(status=307, headers={"Location": location}))
     assert refusal(confirm, client).answer.status == 307
     assert len(end.asked) == 1
 
@@ -482,9 +500,25 @@ def test_throttling_closes_the_gate_for_everyone(
     error = refusal(confirm, client)
     assert (error.answer.status, error.maybe_recorded) == (429, False)
     with pytest.raises(GateClosedError) as caught:
-        confirm(client)
+        confirm(client, seconds=0.05)
     assert 1 < caught.value.retry_after <= 120
     assert len(end.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [(CREATED, 1), (DUPLICATE, 1), (Say(status=503), 1), (Say(status=429), 0)],
+    ids=["yes", "no", "failure", "throttled"],
+)
+def test_every_other_answer_quickens_the_pace(
+    client: PartnerCenter, end: FarEnd, gate: HeardGate, said: Say, told: int
+) -> None:
+    """Whatever the service answers but 429, it says that the call was not one too many."""
+    gate.told = 0
+    end.script.append(said)
+    with suppress(AnswerError):
+        confirm(client)
+    assert gate.told == told
 
 
 def test_a_list_in_either_form_is_read(client: PartnerCenter, end: FarEnd) -> None:

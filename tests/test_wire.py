@@ -149,7 +149,12 @@ REFUSAL = {
     "errorName": "PartnerConfirmedAgreementAlreadyExists",
     "isRetryable": False,
 }
-HEADERS = {"MS-RequestId": "r", "MS-CorrelationId": "c", "MS-CV": "v", "Retry-After": "7"}
+HEADERS = {
+    "MS-RequestId": "94E4E214-6b06-4fb7-96d1-94d559f9b47f",
+    "MS-CorrelationId": "ab993325-1605-4cf4-bac4-fb584142a31b",
+    "MS-CV": "PmvzQKgYek6Sdk/T5sWaqw.1.2",
+    "Retry-After": "7",
+}
 
 
 def refusal(body: object, headers: dict[str, str] | None = None) -> Answer:
@@ -165,10 +170,27 @@ def test_a_refusal_is_read_whole() -> None:
         error_name="PartnerConfirmedAgreementAlreadyExists",
         retryable=False,
         retry_after=7,
-        request_id="r",
-        correlation_id="c",
-        cv="v",
+        request_id="94e4e214-6b06-4fb7-96d1-94d559f9b47f",
+        correlation_id="ab993325-1605-4cf4-bac4-fb584142a31b",
+        cv="PmvzQKgYek6Sdk/T5sWaqw.1.2",
     )
+
+
+@pytest.mark.parametrize("name", ["MS-RequestId", "MS-CorrelationId", "MS-CV"])
+@pytest.mark.parametrize(
+    "value", [CONTACT["email"], CONTACT["phoneNumber"], "eyJ0.eyJ1.c2ln", "", "a b", "\u0661" * 16]
+)
+def test_an_id_that_is_none_is_not_kept(name: str, value: str) -> None:
+    """What a header says is kept only in the form of such ids: another text could be a person's."""
+    assert wire.read_refusal(400, {name: value}, b"", NOW) == Answer(status=400)
+
+
+@pytest.mark.parametrize(
+    "vector", ["tul4NUsfs9Cl7mOf.1", "PmvzQKgYek6Sdk/T5sWaqw.1.2.34", "tul4NUsfs9Cl7mOf.2147483647!"]
+)
+def test_a_correlation_vector_is_kept(vector: str) -> None:
+    """Both versions of it, however often it was extended."""
+    assert wire.read_refusal(400, {"MS-CV": vector}, b"", NOW).cv == vector
 
 
 @pytest.mark.parametrize(

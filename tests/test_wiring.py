@@ -17,6 +17,7 @@ from agreements import settings, telemetry, wiring
 from agreements.settings import FunctionAppSettings, ServiceBusSettings
 from local import control, partner_center, service_bus
 from local.parts import in_thread
+from tests.fakes import UNTRACED
 
 ENTITIES = Path(__file__).parent.parent / "infra" / "service-bus.json"
 EVENT = {
@@ -24,7 +25,6 @@ EVENT = {
     "dateAgreed": "2018-06-14",
     "primaryContact": {"firstName": "Zoë", "lastName": "O'Brien", "email": "zoe@contoso.example"},
 }
-UNTRACED = SimpleNamespace(trace_parent="", trace_state="")
 CORRELATION_ID = "ab993325-1605-4cf4-bac4-fb584142a31b"
 
 

@@ -28,6 +28,14 @@ class State(Enum):
     SCHEDULED = "scheduled"
 
 
+@unique
+class Status(Enum):
+    """Whether an entity takes messages."""
+
+    ACTIVE = "Active"
+    SEND_DISABLED = "SendDisabled"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The rules of one entity, with the defaults of Azure Resource Manager; durations in seconds.
@@ -38,6 +46,8 @@ class Settings:
         duplicate_window: How long a message id is remembered, or None for no duplicate detection.
         time_to_live: The longest life of a message; a sender may ask for a shorter one.
         dead_letter_on_expiration: Whether an expired message is dead-lettered rather than dropped.
+        max_size: How many bytes of messages it holds.
+        status: Whether it takes messages at first.
     """
 
     lock_duration: float = 60
@@ -45,6 +55,8 @@ class Settings:
     duplicate_window: float | None = None
     time_to_live: float = inf
     dead_letter_on_expiration: bool = False
+    max_size: float = 1024 * 2**20
+    status: Status = Status.ACTIVE
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +71,20 @@ class Entry:
     delivery_count: int = 0
     lock_token: bytes = b""
     locked_until: float = 0
+
+
+class Entries(dict[int, Entry]):
+    """Messages at rest, by sequence number; ``size`` is the sum of their bytes."""
+
+    size = 0
+
+    def __setitem__(self, number: int, entry: Entry) -> None:
+        super().__setitem__(number, entry)
+        self.size += entry.message.size
+
+    def __delitem__(self, number: int) -> None:
+        self.size -= self[number].message.size
+        super().__delitem__(number)
 
 
 @dataclass(slots=True)
@@ -88,6 +114,7 @@ class Entity(ABC):
     """Something that takes messages, under numbers that only rise.
 
     `changed` is called after messages became active or something is due sooner; whoever delivers sets it.
+    `status` may be changed at any time, as in the portal.
     """
 
     def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
@@ -95,7 +122,8 @@ class Entity(ABC):
         self.settings = settings
         self.changed: Callable[[], None] = nobody
         self.clock = clock
-        self._entries: dict[int, Entry] = {}
+        self.status = settings.status
+        self._entries = Entries()
         self._numbers: list[int] = []
         self._agenda: list[tuple[float, int]] = []
         self._last_number = 0
@@ -107,8 +135,13 @@ class Entity(ABC):
 
         A duplicate is dropped, yet gets a number. Scheduled messages count from the moment they are sent.
         (Azure, duplicate-detection.)
+
+        Raises:
+            Refusal: Sending is disabled, or there is no room for them; then none is taken.
         """
         self.advance()
+        messages = list(messages)
+        self._check(sum(message.size for message in messages))
         now = self.clock()
         numbers = [self._take_in(message, now) for message in messages]
         self.changed()
@@ -125,8 +158,8 @@ class Entity(ABC):
             entry = self._entries.get(number)
             if entry is None or entry.state is not State.SCHEDULED:
                 raise Refusal(Condition.MESSAGE_NOT_FOUND, f"no scheduled message has the number {number}")
-        for number in numbers:
-            self._entries.pop(number, None)
+        for number in set(numbers):
+            del self._entries[number]
 
     def peek(self, first: int, count: int) -> Iterator[Entry]:
         """Yield up to so many messages in sequence, whatever their state, from a sequence number on."""
@@ -156,6 +189,12 @@ class Entity(ABC):
         if self.next_due() <= now:
             self._do_due(now)
             self.changed()
+
+    def _check(self, size: int) -> None:
+        if self.status is Status.SEND_DISABLED:
+            raise Refusal(Condition.ENTITY_DISABLED, f"{self.name} is disabled for sending")
+        if self._entries.size + size > self.settings.max_size:
+            raise Refusal(Condition.QUOTA_EXCEEDED, f"{self.name} has reached its maximum size")
 
     def _do_due(self, now: float) -> None:
         while self._agenda and self._agenda[0][0] <= now:

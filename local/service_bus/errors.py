@@ -10,6 +10,7 @@ class Condition(StrEnum):
     ARGUMENT_ERROR = "com.microsoft:argument-error"
     CONNECTION_FORCED = "amqp:connection:forced"
     DECODE_ERROR = "amqp:decode-error"
+    ENTITY_DISABLED = "com.microsoft:entity-disabled"
     FRAMING_ERROR = "amqp:connection:framing-error"
     INTERNAL_ERROR = "amqp:internal-error"
     LOCK_LOST = "com.microsoft:message-lock-lost"
@@ -18,6 +19,7 @@ class Condition(StrEnum):
     NOT_ALLOWED = "amqp:not-allowed"
     NOT_FOUND = "amqp:not-found"
     NOT_IMPLEMENTED = "amqp:not-implemented"
+    QUOTA_EXCEEDED = "amqp:resource-limit-exceeded"
     UNATTACHED_HANDLE = "amqp:session:unattached-handle"
 
 

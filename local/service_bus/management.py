@@ -24,11 +24,13 @@ _OK, _ACCEPTED, _NO_CONTENT = 200, 202, 204
 _STATUS = {
     Condition.ARGUMENT_ERROR: 400,
     Condition.DECODE_ERROR: 400,
+    Condition.ENTITY_DISABLED: 410,
     Condition.LOCK_LOST: 410,
     Condition.MESSAGE_NOT_FOUND: 404,
     Condition.MESSAGE_TOO_LARGE: 413,
     Condition.NOT_ALLOWED: 405,
     Condition.NOT_IMPLEMENTED: 501,
+    Condition.QUOTA_EXCEEDED: 403,
 }
 # A page of peeked messages stays near the size of one message.
 _PAGE_BYTES = MAX_MESSAGE_SIZE

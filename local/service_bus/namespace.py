@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.service_bus.entities import Clock, Entity, Settings
+from local.service_bus.entities import Clock, Entity, Settings, Status
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.queues import Queue, Topic, queue
 
@@ -29,11 +29,13 @@ _HONOURED = frozenset(
         "duplicateDetectionHistoryTimeWindow",
         "lockDuration",
         "maxDeliveryCount",
+        "maxSizeInMegabytes",
         "requiresDuplicateDetection",
+        "status",
     }
 )
 # These change nothing that a client of one machine could see.
-_WITHOUT_EFFECT = frozenset({"enableBatchedOperations", "maxSizeInMegabytes", "supportOrdering"})
+_WITHOUT_EFFECT = frozenset({"enableBatchedOperations", "supportOrdering"})
 
 
 class InvalidEntitiesError(ValueError):
@@ -209,7 +211,15 @@ class _Properties:
             duplicate_window=window if detects else None,
             time_to_live=self._seconds("defaultMessageTimeToLive", None, None),
             dead_letter_on_expiration=self._flag("deadLetteringOnMessageExpiration"),
+            max_size=self._count("maxSizeInMegabytes", 1024) * 2**20,
+            status=self._status(),
         )
+
+    def _status(self) -> Status:
+        try:
+            return Status(self._properties.get("status", "Active"))
+        except ValueError:
+            raise self._wrong("status", " or ".join(status.value for status in Status)) from None
 
     def _flag(self, key: str) -> bool:
         value = self._properties.get(key, False)

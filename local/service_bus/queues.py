@@ -16,7 +16,7 @@ REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
 
 def queue(name: str, settings: Settings, clock: Clock) -> "Queue":
     """Build a queue with its dead-letter queue, where nothing expires and nothing is given up on."""
-    endless = Settings(lock_duration=settings.lock_duration, max_delivery_count=inf)
+    endless = Settings(lock_duration=settings.lock_duration, max_delivery_count=inf, max_size=inf)
     return Queue(name, settings, clock, dead_letters=Queue(name + DEAD_LETTER_SUFFIX, endless, clock))
 
 

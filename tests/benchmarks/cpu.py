@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from uuid import uuid4
 
 import requests
@@ -13,6 +12,7 @@ from azure.functions.servicebus import ServiceBusMessage
 from agreements import settings, wiring
 from agreements.settings import FunctionAppSettings
 from tests.benchmarks.figures import Figure, side_by_side
+from tests.fakes import UNTRACED
 
 TEMPLATE = "117a77b0-9360-443b-8795-c6dedc750cf9"
 CONTACT = {
@@ -21,7 +21,6 @@ CONTACT = {
     "email": "someone@example.com",
     "phoneNumber": "1234567890",
 }
-UNTRACED = SimpleNamespace(trace_parent="", trace_state="")
 # Nothing is sent there: a confirmed event needs no copy.
 NO_SERVICE_BUS = "Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=k;UseDevelopmentEmulator=true"
 

@@ -23,18 +23,22 @@ from azure.servicebus.exceptions import (
     MessageLockLostError,
     MessageNotFoundError,
     MessageSizeExceededError,
+    MessagingEntityDisabledError,
     MessagingEntityNotFoundError,
     ServiceBusError,
+    ServiceBusQuotaExceededError,
 )
 
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
+from local.service_bus.entities import Status
 
 SECONDS = 5.0
 ENTITIES = {
     "queues": [
         {"name": "orders", "properties": {"lockDuration": "PT1M", "maxDeliveryCount": 3}},
         {"name": "short", "properties": {"lockDuration": "PT0.3S"}},
+        {"name": "small", "properties": {"maxSizeInMegabytes": 1}},
         {"name": "unique", "properties": {"requiresDuplicateDetection": True}},
     ],
     "topics": [{"name": "news", "subscriptions": [{"name": "all"}, {"name": "also"}]}],
@@ -88,7 +92,7 @@ def shared() -> Iterator[Bus]:
     namespace = Namespace.from_dict(ENTITIES, clock=clock)
     with in_thread(lambda: serve(namespace)) as environment:
         client = ServiceBusClient.from_connection_string(environment["ServiceBus"], retry_total=0)
-        queues = "orders", "short", "unique"
+        queues = "orders", "short", "small", "unique"
         senders = {queue: client.get_queue_sender(queue) for queue in queues}
         receivers = {queue: client.get_queue_receiver(queue) for queue in queues}
         receivers |= {name: client.get_subscription_receiver("news", name) for name in ("all", "also")}
@@ -345,6 +349,26 @@ def test_too_large_messages_are_refused(bus: Bus) -> None:
         bus.senders["orders"].schedule_messages(large, soon(1), timeout=SECONDS)
     bus.send("orders", ServiceBusMessage("small"))
     drain(bus, 1)
+
+
+def test_a_disabled_or_full_queue_takes_nothing(bus: Bus) -> None:
+    """Whoever sends or schedules is told as by a Service Bus, and can send once there is room again."""
+    entity = bus.namespace.target("small")
+    sender = bus.senders["small"]
+    entity.status = Status.SEND_DISABLED
+    with pytest.raises(MessagingEntityDisabledError):
+        bus.send("small", ServiceBusMessage("early"))
+    entity.status = Status.ACTIVE
+    for _ in range(4):
+        bus.send("small", ServiceBusMessage(b"x" * 250_000))
+    with pytest.raises(ServiceBusQuotaExceededError):
+        bus.send("small", ServiceBusMessage(b"x" * 250_000))
+    with pytest.raises(ServiceBusQuotaExceededError):
+        sender.schedule_messages(ServiceBusMessage(b"x" * 250_000), soon(60), timeout=SECONDS)
+    bus.receivers["small"].complete_message(bus.receive("small"))
+    bus.send("small", ServiceBusMessage(b"x" * 250_000))
+    for _ in range(4):
+        bus.receivers["small"].complete_message(bus.receive("small"))
 
 
 def test_an_unknown_entity_is_not_found(bus: Bus) -> None:

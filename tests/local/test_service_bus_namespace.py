@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from local.service_bus.entities import Status
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.namespace import InvalidEntitiesError, Namespace
 
@@ -42,6 +43,7 @@ def test_defaults_are_azures() -> None:
     plain, detecting = namespace.source("q").settings, namespace.source("u").settings
     assert (plain.lock_duration, plain.max_delivery_count, plain.time_to_live) == (60, 10, inf)
     assert plain.duplicate_window is None
+    assert (plain.max_size, plain.status) == (2**30, Status.ACTIVE)
     assert detecting.duplicate_window == 600
     assert detecting.time_to_live > 9e11
 
@@ -82,6 +84,8 @@ def test_addresses_lead_to_entities() -> None:
             "requiresSession is not supported",
         ),
         ({"queues": [{"name": "q", "properties": {"maxDeliveryCount": 0}}]}, "a whole number from 1"),
+        ({"queues": [{"name": "q", "properties": {"maxSizeInMegabytes": 0}}]}, "a whole number from 1"),
+        ({"queues": [{"name": "q", "properties": {"status": "Disabled"}}]}, "Active or SendDisabled"),
         ({"queues": [{"name": "q", "properties": {"lockDuration": "PT6M"}}]}, "at most 0:05:00"),
         ({"queues": [{"name": "q", "properties": {"lockDuration": "PT"}}]}, "a duration such as PT1M"),
         ({"queues": [{"name": "q", "properties": {"requiresDuplicateDetection": 1}}]}, "true or false"),

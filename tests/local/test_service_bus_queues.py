@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 )
 
 from local.service_bus import decoding, encoding
-from local.service_bus.entities import Entry, Settings, State
+from local.service_bus.entities import Entry, Settings, State, Status
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.message import Message, Section, sections
 from local.service_bus.queues import Queue, Topic, queue
@@ -235,6 +235,41 @@ def test_cancelling_is_all_or_nothing(make: Make, clock: Clock) -> None:
     assert refusal.value.condition is Condition.MESSAGE_NOT_FOUND
     subject.cancel(numbers[:2])
     assert [entry.message.message_id for entry in subject.peek(0, 10)] == ["c"]
+
+
+def test_what_has_no_room_is_refused_whole(make: Make, clock: Clock) -> None:
+    """Messages that do not fit are refused together; room is made by whatever leaves, however it leaves."""
+    size = message("a").size
+    subject = make(max_size=2 * size)
+    assert subject.dead_letters is not None
+    [number] = subject.send([message("a", at=clock.now + MINUTE)])
+    with pytest.raises(Refusal) as refusal:
+        subject.send([message("b"), message("c")])
+    assert refusal.value.condition is Condition.QUOTA_EXCEEDED
+    assert subject.count() == 1
+    subject.cancel([number, number])
+    for leave in (subject.complete, lambda token: subject.dead_letter(token, "why", None)):
+        subject.send([message("b"), message("c")])
+        leave(lock(subject).lock_token)
+        leave(lock(subject).lock_token)
+    subject.send([message("d", life=MINUTE), message("e", at=clock.now + MINUTE)])
+    clock.now += MINUTE
+    assert subject.take() is not None
+    subject.send([message("f"), message("g")])
+    assert (subject.count(), subject.dead_letters.count()) == (2, 2)
+
+
+def test_a_queue_disabled_for_sending_takes_nothing(make: Make) -> None:
+    """While sending is disabled everything sent is refused; what lies there can be received all the same."""
+    subject = make(status=Status.SEND_DISABLED)
+    with pytest.raises(Refusal) as refusal:
+        subject.send([message("a")])
+    assert refusal.value.condition is Condition.ENTITY_DISABLED
+    subject.status = Status.ACTIVE
+    subject.send([message("a")])
+    subject.status = Status.SEND_DISABLED
+    subject.complete(lock(subject).lock_token)
+    assert subject.count() == 0
 
 
 def test_duplicates_are_dropped_within_the_window(make: Make, clock: Clock) -> None:
