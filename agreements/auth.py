@@ -4,33 +4,107 @@ A refresh token, given once by a person who signed in with MFA, is exchanged for
 this app as a confidential client. MSAL does what OAuth asks for.
 """
 
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import msal
 import requests
+from azure.core.exceptions import AzureError
 from pydantic import SecretStr
 
+from agreements import access
 from agreements.deadline import Deadline
-from agreements.errors import TokenError
-from agreements.flight import Flight
+from agreements.errors import Reason, TokenError
+from agreements.flight import Fetched, Flight
 
 SCOPE = "https://api.partnercenter.microsoft.com/user_impersonation"
-# Renewed that long before it ends, so that no call starts with a token that dies on the way.
-_MARGIN_SECONDS = 300.0
-# A refusal is not asked for again sooner: each delivery of a backlog would wait for one of its own.
-_FAILURE_SECONDS = 10.0
+# What Entra's federated identity credentials are issued for.
+FEDERATION_SCOPE = "api://AzureADTokenExchange/.default"
+# Renewed that long before it ends …
+_AHEAD_SECONDS = 300.0
+# … and not given any more this long before, so that no call starts with a token that dies on the way.
+_LAST_SECONDS = 60.0
+# A refusal is not asked for again sooner: those already on their way would each wait for one of their own.
+_FAILURE_SECONDS = 5.0
 
 
-class Exchange(Protocol):
-    """Trades the refresh token for an access token."""
+class ClientCredential(Protocol):
+    """How this app proves itself at the token endpoint."""
 
-    def __call__(self, deadline: Deadline) -> dict[str, Any]:
-        """Return the token endpoint's answer: ``access_token`` and ``expires_in``, or ``error``.
+    @property
+    def name(self) -> str:
+        """Which way, for people."""
 
-        Raises:
-            TokenError: the endpoint could not be asked.
-        """
+    def for_msal(self) -> object:
+        """Return MSAL's ``client_credential``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A secret of the app registration."""
+
+    secret: SecretStr
+    name: str = field(default="client secret", init=False)
+
+    def for_msal(self) -> str:
+        """Return the secret itself."""
+        return self.secret.get_secret_value()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate of the app registration and its private key: the content of a PEM file with both."""
+
+    pem: SecretStr
+    name: str = field(default="certificate", init=False)
+
+    def for_msal(self) -> dict[str, str]:
+        """Return the file as both; without a thumbprint MSAL makes the SHA-256 one."""
+        pem = self.pem.get_secret_value()
+        return {"private_key": pem, "public_certificate": pem}
+
+
+class _Token(Protocol):
+    @property
+    def token(self) -> str: ...
+
+
+class Identity(Protocol):
+    """What azure-identity's credentials have in common; they keep a token until shortly before its end."""
+
+    def get_token(self, *scopes: str) -> _Token:
+        """Return a token for one scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedIdentity:
+    """The managed identity, as a federated credential of the app registration: no secret anywhere."""
+
+    identity: Identity = field(repr=False)
+    name: str = field(default="managed identity as federated credential", init=False)
+
+    def for_msal(self) -> dict[str, Callable[[], str]]:
+        """Return what makes the assertion; MSAL calls it for each request that needs one."""
+        return {"client_assertion": self._assertion}
+
+    def _assertion(self) -> str:
+        try:
+            return self.identity.get_token(FEDERATION_SCOPE).token
+        except AzureError as error:
+            # From None: its text quotes what the identity's endpoint answered.
+            message = f"no assertion from the managed identity: {type(error).__name__}"
+            raise TokenError(message, reason=Reason.MANAGED_IDENTITY_MISSING) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the token endpoint gave; ``expires_in`` is in seconds, and a new refresh token may come along."""
+
+    access_token: SecretStr
+    expires_in: float
+    refresh_token: SecretStr | None = None
 
 
 class _Session(requests.Session):
@@ -42,46 +116,140 @@ class _Session(requests.Session):
         self._timeout = timeout
 
     def request(self, *args: Any, **options: Any) -> requests.Response:
-        """Ask within what is left of the deadline."""
-        return super().request(*args, **{**options, "timeout": self._deadline.left(self._timeout)})
+        """Ask within what is left of the deadline, and nobody but who was meant to be asked."""
+        timeout = self._deadline.left(self._timeout)
+        return super().request(*args, **{**options, "timeout": timeout, "allow_redirects": False})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshTokenExchange:
-    """The exchange by MSAL, as a confidential client with a secret; ``timeout`` in seconds, for each call."""
+class Application:
+    """The app registration as a confidential client; ``timeout`` in seconds, for each call."""
 
     authority: str
     tenant_id: str
     client_id: str
-    client_secret: SecretStr
-    refresh_token: SecretStr
+    credential: ClientCredential
     timeout: float
 
-    def __call__(self, deadline: Deadline) -> dict[str, Any]:
-        """Exchange the refresh token; the application is made anew, since making it asks the authority."""
+    @contextmanager
+    def client(self, deadline: Deadline) -> Iterator[msal.ConfidentialClientApplication]:
+        """Lend MSAL's client, which asks the authority about itself as it is made.
+
+        Raises:
+            TokenError: the authority gave no answer, at this or at anything that was asked of the client.
+        """
         try:
             with _Session(deadline, self.timeout) as session:
-                application = msal.ConfidentialClientApplication(
+                yield msal.ConfidentialClientApplication(
                     self.client_id,
-                    client_credential=self.client_secret.get_secret_value(),
+                    client_credential=self.credential.for_msal(),
                     authority=f"{self.authority}/{self.tenant_id}",
                     # The authority is ours to name; asking a public one about it would fail for all others.
                     instance_discovery=False,
                     http_client=session,
                 )
-                answer = application.acquire_token_by_refresh_token(
-                    self.refresh_token.get_secret_value(), scopes=[SCOPE]
-                )
         except (requests.RequestException, ValueError) as error:
             # MSAL raises ValueError for an authority whose answer it cannot use, requests for no time left.
-            raise TokenError(f"the token endpoint gave no answer: {type(error).__name__}") from None
-        return cast("dict[str, Any]", answer)
+            message = f"the token endpoint gave no answer: {type(error).__name__}"
+            raise TokenError(message, reason=Reason.TOKEN_ENDPOINT_UNREACHABLE) from None
+
+    def exchange(self, refresh_token: SecretStr, deadline: Deadline) -> Grant:
+        """Exchange a refresh token.
+
+        Raises:
+            TokenError: the endpoint refused, or could not be asked.
+        """
+        with self.client(deadline) as client:
+            answer = client.acquire_token_by_refresh_token(refresh_token.get_secret_value(), scopes=[SCOPE])
+        return read_grant(answer)
+
+
+def read_grant(answer: Mapping[str, Any]) -> Grant:
+    """Return what MSAL's answer grants.
+
+    Raises:
+        TokenError: it is a refusal; it has the AADSTS number, or the OAuth error where there is none.
+    """
+    access_token, refresh_token = answer.get("access_token"), answer.get("refresh_token")
+    if not isinstance(access_token, str):
+        raise _refused(answer)
+    return Grant(
+        access_token=SecretStr(access_token),
+        expires_in=float(answer.get("expires_in", 0)),
+        refresh_token=SecretStr(refresh_token) if isinstance(refresh_token, str) else None,
+    )
+
+
+def _refused(answer: Mapping[str, Any]) -> TokenError:
+    error, numbers = str(answer.get("error")), answer.get("error_codes") or []
+    code = f"AADSTS{numbers[0]}" if numbers else error
+    reason = access.no_token(error, numbers)
+    return TokenError("the token endpoint refused", code, reason, invalid_grant=error == "invalid_grant")
+
+
+class RefreshToken(Protocol):
+    """A refresh token."""
+
+    @property
+    def value(self) -> SecretStr:
+        """The token itself."""
+
+    @property
+    def version(self) -> str:
+        """What tells whether another one has taken its place."""
+
+
+class RefreshTokens(Protocol):
+    """Where the refresh token lies."""
+
+    def read(self, deadline: Deadline, /) -> RefreshToken:
+        """Return the newest one; raise TokenError when it cannot be read."""
+
+
+class Exchange:
+    """Exchanges the refresh token, which is read once and again when it proves to be of no use."""
+
+    def __init__(self, application: Application, refresh_tokens: RefreshTokens) -> None:
+        self._application = application
+        self._refresh_tokens = refresh_tokens
+        self._kept: RefreshToken | None = None
+
+    def __call__(self, deadline: Deadline) -> Grant:
+        """Return a grant; after ``invalid_grant`` a newer refresh token, if there is one, is tried too.
+
+        Raises:
+            TokenError: there is none to be had.
+        """
+        kept = self._kept = self._kept or self._refresh_tokens.read(deadline)
+        try:
+            return self._application.exchange(kept.value, deadline)
+        except TokenError as error:
+            if not error.invalid_grant:
+                raise
+            self._kept = self._refresh_tokens.read(deadline)
+            if self._kept.version == kept.version:
+                raise
+        return self._application.exchange(self._kept.value, deadline)
+
+    def forget(self) -> None:
+        """Read the refresh token anew next time: another consent may have been given meanwhile."""
+        self._kept = None
+
+
+class Exchanges(Protocol):
+    """What makes grants of the refresh token."""
+
+    def __call__(self, deadline: Deadline) -> Grant:
+        """Return a new grant; raise TokenError when there is none."""
+
+    def forget(self) -> None:
+        """Read the refresh token anew next time."""
 
 
 class Tokens:
     """Access tokens, kept in memory until shortly before they end; safe to share among threads."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchanges) -> None:
         self._exchange = exchange
         self._tokens = Flight(self._fetch, failure_seconds=_FAILURE_SECONDS)
 
@@ -91,18 +259,15 @@ class Tokens:
         Raises:
             TokenError: there is none to be had.
         """
+        if refused is not None:
+            self._exchange.forget()
         try:
             return self._tokens.get(deadline, refused=refused)
         except TimeoutError:
             raise TokenError("no time was left to wait for another thread's exchange") from None
 
-    def _fetch(self, deadline: Deadline) -> tuple[str, float]:
-        answer = self._exchange(deadline)
-        if not isinstance(answer.get("access_token"), str):
-            raise TokenError("the token endpoint refused", code=_code(answer))
-        return answer["access_token"], float(answer.get("expires_in", 0)) - _MARGIN_SECONDS
-
-
-def _code(answer: dict[str, Any]) -> str:
-    numbers = answer.get("error_codes") or []
-    return f"AADSTS{numbers[0]}" if numbers else str(answer.get("error"))
+    def _fetch(self, deadline: Deadline) -> Fetched[str]:
+        grant = self._exchange(deadline)
+        ahead = min(_AHEAD_SECONDS, grant.expires_in / 2)
+        last = min(_LAST_SECONDS, ahead / 5)
+        return Fetched(grant.access_token.get_secret_value(), grant.expires_in - ahead, ahead - last)

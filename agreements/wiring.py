@@ -5,20 +5,39 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from azure.core.credentials import TokenCredential
 from azure.functions import ServiceBusMessage
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+from azure.keyvault.secrets import SecretClient
 from azure.servicebus import ServiceBusClient
+from pydantic import SecretStr
 
 from agreements import deliveries
-from agreements.auth import RefreshTokenExchange, Tokens
+from agreements.auth import (
+    Application,
+    ClientCertificate,
+    ClientCredential,
+    ClientSecret,
+    Exchange,
+    FederatedIdentity,
+    RefreshTokens,
+    Tokens,
+)
 from agreements.gate import Gate
 from agreements.handler import Handler
 from agreements.outcomes import Backoff, Policy
 from agreements.partner_center import PartnerCenter, Timeouts
 from agreements.queues import QueueNames, Queues
-from agreements.settings import FunctionAppSettings, RetrySettings, ServiceBusSettings, TokenSettings
+from agreements.settings import (
+    FunctionAppSettings,
+    RefreshTokenSettings,
+    RetrySettings,
+    ServiceBusSettings,
+    TokenSettings,
+)
+from agreements.vault import GivenToken, Vault
 
 
 class Consumers(NamedTuple):
@@ -45,7 +64,7 @@ def consumers(given: FunctionAppSettings) -> Consumers:
 def _handler(given: FunctionAppSettings) -> Handler:
     partner_center = PartnerCenter(
         given.partner_center.url,
-        _tokens(given.token),
+        Tokens(Exchange(application(given.token), refresh_tokens(given.refresh_token, given.token))),
         Timeouts(given.partner_center.connect_timeout, given.partner_center.read_timeout),
         Gate(),
     )
@@ -67,17 +86,57 @@ def _handler(given: FunctionAppSettings) -> Handler:
     )
 
 
-def _tokens(given: TokenSettings) -> Tokens:
-    return Tokens(
-        RefreshTokenExchange(
-            authority=given.authority,
-            tenant_id=str(given.tenant_id),
-            client_id=str(given.client_id),
-            client_secret=given.client_secret,
-            refresh_token=given.refresh_token,
-            timeout=given.timeout,
-        )
+def application(given: TokenSettings) -> Application:
+    """Build the app registration as a confidential client."""
+    return Application(
+        authority=given.authority,
+        tenant_id=str(given.tenant_id),
+        client_id=str(given.client_id),
+        credential=_client_credential(given),
+        timeout=given.timeout,
     )
+
+
+def _client_credential(given: TokenSettings) -> ClientCredential:
+    if given.client_secret is not None:
+        return ClientSecret(given.client_secret)
+    if given.client_certificate is not None:
+        return ClientCertificate(SecretStr(given.client_certificate.read_text()))
+    return FederatedIdentity(_managed_identity(given))
+
+
+def refresh_tokens(given: RefreshTokenSettings, token: TokenSettings) -> RefreshTokens:
+    """Build what reads the refresh token."""
+    return GivenToken(given.value) if given.value is not None else vault(given, token)
+
+
+def vault(
+    given: RefreshTokenSettings, token: TokenSettings, credential: TokenCredential | None = None
+) -> Vault:
+    """Build the key vault's secret, which this app's identity may read, unless it is to be another's.
+
+    The settings must name a vault.
+    """
+    credential = credential or _azure_identity(token)
+    return Vault(SecretClient(str(given.vault_url), credential), str(given.secret_name), token.timeout)
+
+
+def _azure_identity(given: TokenSettings) -> TokenCredential:
+    """Return who this app is in Azure: where it has a secret or certificate, that may be a developer."""
+    if given.client_secret is None and given.client_certificate is None:
+        return _managed_identity(given)
+    client_id = str(given.identity_client_id) if given.identity_client_id else None
+    return DefaultAzureCredential(managed_identity_client_id=client_id, **_waits(given))
+
+
+def _managed_identity(given: TokenSettings) -> ManagedIdentityCredential:
+    client_id = str(given.identity_client_id) if given.identity_client_id else None
+    return ManagedIdentityCredential(client_id=client_id, **_waits(given))
+
+
+def _waits(given: TokenSettings) -> dict[str, Any]:
+    # By default a machine without an identity waits for one for minutes.
+    return {"connection_timeout": given.timeout, "read_timeout": given.timeout, "retry_total": 1}
 
 
 def _service_bus(given: ServiceBusSettings) -> ServiceBusClient:
