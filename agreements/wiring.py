@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.functions import ServiceBusMessage
@@ -30,6 +31,7 @@ from agreements.handler import Handler
 from agreements.outcomes import Backoff, Policy
 from agreements.partner_center import PartnerCenter, Timeouts
 from agreements.queues import QueueNames, Queues
+from agreements.renewal import Renewal, skip
 from agreements.settings import (
     FunctionAppSettings,
     RefreshTokenSettings,
@@ -50,7 +52,8 @@ class Consumers(NamedTuple):
 def consumers(given: FunctionAppSettings) -> Consumers:
     """Build everything that the function app needs, once per process."""
     # At INFO the SDKs write a line for every call, which the host would pass on.
-    logging.getLogger("azure").setLevel(logging.WARNING)
+    for library in ("azure", "msal", "urllib3"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     handle = _handler(given)
 
     def take(queue: str, *, ours: bool) -> Callable[[ServiceBusMessage], None]:
@@ -58,6 +61,17 @@ def consumers(given: FunctionAppSettings) -> Consumers:
 
     return Consumers(
         acceptances=take(given.queues.acceptances, ours=False), retries=take(given.queues.retries, ours=True)
+    )
+
+
+def renewal(given: FunctionAppSettings) -> Callable[[], None]:
+    """Build what renews the refresh token, where it lies in a key vault."""
+    if given.refresh_token.vault_url is None:
+        return skip
+    return Renewal(
+        vault=vault(given.refresh_token, given.token),
+        exchange=application(given.token).exchange,
+        seconds=given.delivery.deadline,
     )
 
 
@@ -118,7 +132,10 @@ def vault(
     The settings must name a vault.
     """
     credential = credential or _azure_identity(token)
-    return Vault(SecretClient(str(given.vault_url), credential), str(given.secret_name), token.timeout)
+    # On this machine no token can go astray, and no name below localhost is resolved everywhere.
+    loopback = urlsplit(given.vault_url).hostname in ("localhost", "127.0.0.1")
+    client = SecretClient(str(given.vault_url), credential, verify_challenge_resource=not loopback)
+    return Vault(client, str(given.secret_name), token.timeout)
 
 
 def _azure_identity(given: TokenSettings) -> TokenCredential:
