@@ -148,6 +148,10 @@ class Application:
                     instance_discovery=False,
                     http_client=session,
                 )
+        except msal.exceptions.MsalError:
+            # It is raised for a failure of the endpoint's own, and for nothing else.
+            message = "the token endpoint is failing"
+            raise TokenError(message, reason=Reason.TOKEN_ENDPOINT_FAILING) from None
         except (requests.RequestException, ValueError) as error:
             # MSAL raises ValueError for an authority whose answer it cannot use, requests for no time left.
             message = f"the token endpoint gave no answer: {type(error).__name__}"
@@ -209,8 +213,10 @@ class RefreshTokens(Protocol):
 class Exchange:
     """Exchanges the refresh token, which is read once and again when it proves to be of no use."""
 
-    def __init__(self, application: Application, refresh_tokens: RefreshTokens) -> None:
-        self._application = application
+    def __init__(
+        self, exchange: Callable[[SecretStr, Deadline], Grant], refresh_tokens: RefreshTokens
+    ) -> None:
+        self._exchange = exchange
         self._refresh_tokens = refresh_tokens
         self._kept: RefreshToken | None = None
 
@@ -222,14 +228,14 @@ class Exchange:
         """
         kept = self._kept = self._kept or self._refresh_tokens.read(deadline)
         try:
-            return self._application.exchange(kept.value, deadline)
+            return self._exchange(kept.value, deadline)
         except TokenError as error:
             if not error.invalid_grant:
                 raise
             self._kept = self._refresh_tokens.read(deadline)
             if self._kept.version == kept.version:
                 raise
-        return self._application.exchange(self._kept.value, deadline)
+        return self._exchange(self._kept.value, deadline)
 
     def forget(self) -> None:
         """Read the refresh token anew next time: another consent may have been given meanwhile."""
