@@ -36,6 +36,15 @@ _DEFAULTS = {
 }
 
 
+# The ports of Partner Center's parts, and the variables that tell them.
+_PORTS = {
+    "--port": "PARTNER_CENTER_URL",
+    "--entra-port": "PARTNER_AUTHORITY_URL",
+    "--key-vault-port": "KEY_VAULT_URL",
+    "--identity-port": "IDENTITY_ENDPOINT",
+}
+
+
 class StackError(Exception):
     """A part does not start, or does not stay up."""
 
@@ -111,6 +120,10 @@ def _announcement(line: str) -> dict[str, str] | None:
     return environment
 
 
+def _free_ports() -> list[str]:
+    return [text for option in _PORTS for text in (option, "0")]
+
+
 def _with_short_locks(folder: Path) -> Path:
     """Write the entities down with a lock that a person can wait for, should the functions host be killed."""
     entities = json.loads((ROOT / "infra" / "service-bus.json").read_bytes())
@@ -150,7 +163,7 @@ class Stack:
         certificates = ["--certificates", str(folder / "certificates")]
         self._service_bus = Part("service_bus", ["--port", "0", *entities], self._environ)
         self._partner_center = Part(
-            "partner_center", ["--port", "0", "--entra-port", "0", *certificates, *seeding], self._environ
+            "partner_center", [*_free_ports(), *certificates, *seeding], self._environ
         )
         self._functions_host = Part("functions_host", [], self._environ, heard)
         self._parts = (self._service_bus, self._partner_center, self._functions_host)
@@ -194,8 +207,7 @@ class Stack:
         ports = {
             "service_bus": {"--port": endpoint},
             "partner_center": {
-                "--port": self.environment["PARTNER_CENTER_URL"],
-                "--entra-port": self.environment["PARTNER_AUTHORITY_URL"],
+                option: self.environment[name] for option, name in _PORTS.items() if name in self.environment
             },
         }
         for part in (self._service_bus, self._partner_center):
