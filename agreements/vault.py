@@ -1,12 +1,12 @@
 """The refresh token in Key Vault: the newest version of one secret."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ResourceNotFoundError
 from azure.keyvault.secrets import SecretClient, SecretProperties
 from pydantic import SecretStr
 
@@ -63,6 +63,15 @@ class Vault:
             secret = self._client.get_secret(self._name, **self._within(deadline))
         return _stored(SecretStr(secret.value or ""), secret.properties)
 
+    def check_writable(self, deadline: Deadline) -> None:
+        """Fail as storing would: nothing is asked to change, which takes the right to write all the same.
+
+        Raises:
+            TokenError: nothing could be stored.
+        """
+        with _failures(), suppress(ResourceNotFoundError):
+            self._client.update_secret_properties(self._name, **self._within(deadline))
+
     def store(self, value: SecretStr, *, expires: datetime, deadline: Deadline) -> StoredToken:
         """Store a new version and return it; the older ones stay as they are.
 
@@ -98,6 +107,8 @@ class Vault:
             "connection_timeout": left,
             "read_timeout": left,
             "retry_total": _RETRIES,
+            # For those the SDK would wait as long as the vault asks for, whatever time there is.
+            "retry_status": 0,
             "permit_redirects": False,
         }
 
