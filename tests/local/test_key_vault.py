@@ -18,7 +18,7 @@ from local.partner_center import serve
 from local.parts import in_thread
 from tests.local.signing_in import Http
 
-QUICKLY = {"retry_total": 0}
+QUICKLY: dict[str, Any] = {"retry_total": 0}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_an_unknown_version_of_the_api_is_refused(http: Http) -> None:
     """The query's api-version is looked at; every one that the SDK knows is taken."""
     for version in ApiVersion:
         with a_client(http, api_version=version) as client:
-            assert client.get_secret(http.environment["REFRESH_TOKEN_SECRET_NAME"])
+            assert client.get_secret(http.environment["REFRESH_TOKEN_SECRET_NAME"]).value
     with a_client(http, api_version="1.0") as client, pytest.raises(HttpResponseError, match="api-version"):
         client.get_secret("any")
 
