@@ -10,11 +10,13 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "agreements").rglob("*.py"))
 # Each library has its place: where it may be imported, and so what a change of it can touch.
 PLACES = {
+    "azure.core": {"auth", "vault", "wiring"},
     "azure.functions": {"wiring"},
     "azure.identity": {"wiring"},
+    "azure.keyvault": {"vault", "wiring"},
     "azure.servicebus": {"queues", "wiring"},
     "msal": {"auth"},
-    "pydantic": {"auth", "events", "settings"},
+    "pydantic": {"auth", "events", "renewal", "settings", "vault", "wiring"},
     "requests": {"auth", "partner_center"},
     "rich": {"cli.contract"},
     "typer": {"cli.app", "cli.contract"},
