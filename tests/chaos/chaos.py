@@ -7,20 +7,17 @@ import asyncio
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from local import bus, control
 from local.bus import Bus, Waiting
+from tests.stacks import Stack, empty
 
-ROOT = Path(__file__).parent.parent.parent
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "10000"))
 KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -58,46 +55,6 @@ def make_events(chance: random.Random) -> Iterator[Published]:
             yield Published(key, customer, json.dumps(event).encode(), refused)
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The running stack: what leads to it, and how to hurt it."""
-
-    ready_file: Path
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        environment: dict[str, str] = json.loads(self.ready_file.read_text())["environment"]
-        return environment
-
-    def kill_host(self) -> None:
-        pid: int = json.loads(self.ready_file.read_text())["pids"]["functions_host"]
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-@contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    nothing, ready_file = folder / "none.jsonl", folder / "ready.json"
-    nothing.touch()
-    arguments = ["--events", str(nothing), "--ready-file", str(ready_file), "--seed", str(SEED)]
-    command = [sys.executable, "-m", "local", *arguments]
-    with (
-        (folder / "told.txt").open("wb") as told,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=told) as process,
-    ):
-        try:
-            asyncio.run(until(ready_file.exists, 30))
-            yield Stack(ready_file)
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-async def until(condition: Callable[[], bool], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - another process writes a file: nothing else tells
-            await asyncio.sleep(0.05)
-
-
 async def unleash(stack: Stack, opened: Bus, events: list[Published], chance: random.Random) -> None:
     """Publish the events in portions; after each, let the host work for a while and kill it."""
     queue = stack.environment["ACCEPTANCES_QUEUE"]
@@ -113,7 +70,7 @@ async def unleash(stack: Stack, opened: Bus, events: list[Published], chance: ra
         )
         if start // portion < KILLS:
             await asyncio.sleep(chance.uniform(0.2, 2.5))
-            stack.kill_host()
+            stack.kill("functions_host")
 
 
 async def settled(stack: Stack, opened: Bus) -> list[Waiting]:
@@ -137,7 +94,7 @@ def test_every_event_ends_in_exactly_one_place(tmp_path: Path) -> None:
             await unleash(stack, opened, events, chance)
             return await settled(stack, opened)
 
-    with running_stack(tmp_path) as stack:
+    with (tmp_path / "told.txt").open("wb") as told, empty(tmp_path, "--seed", str(SEED), told=told) as stack:
         control.set_faults(stack.environment, FAULTS)
         waiting = asyncio.run(play(stack))
         ledger, posts = control.ledger(stack.environment), control.posts(stack.environment)

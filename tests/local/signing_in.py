@@ -9,6 +9,9 @@ import msal
 import requests
 from azure.identity import ManagedIdentityCredential
 
+from local import control
+from local.control import Steered
+
 SCOPE = "https://api.partnercenter.microsoft.com/user_impersonation"
 
 
@@ -26,17 +29,11 @@ class Http:
         """The URL of the tenant."""
         return f"{self.environment['PARTNER_AUTHORITY_URL']}/{self.environment['PARTNER_TENANT_ID']}"
 
-    def control(self, method: str, what: str, body: object = None, *, part: str = "") -> Any:
-        """Steer Entra, or the part under another URL; return what it answers."""
-        url = f"{part or self.environment['PARTNER_AUTHORITY_URL']}/_control/{what}"
-        answer = self.session.request(method, url, json=body, timeout=10)
-        assert answer.ok, answer.text
-        return answer.json() if answer.content else None
-
-    def exchanges(self) -> dict[tuple[str, str], int]:
-        """Return the counts of token requests, by grant and result."""
-        counted = self.control("GET", "exchanges")
-        return {(one["grant"], one["result"]): one["count"] for one in counted}
+    def control(
+        self, method: str, what: str, body: object = None, *, part: Steered = "PARTNER_AUTHORITY_URL"
+    ) -> Any:
+        """Steer Entra, or another part; return what it answers."""
+        return control.ask(self.environment, part, method, what, body)
 
     def msal(self, credential: object, **changes: str) -> msal.ConfidentialClientApplication:
         """Build MSAL's client as a partner's application does."""

@@ -9,6 +9,7 @@ import msal
 import pytest
 import requests
 
+from local import control
 from local.entra import DeniedError, Directory, Grants, Issuing, Registration, SigningKey
 from local.entra.denials import DENIALS
 from local.partner_center import serve
@@ -535,7 +536,7 @@ def test_the_exchanges_are_counted_by_what_came_of_them(
     http: Http, app: msal.ConfidentialClientApplication
 ) -> None:
     """Issued, denied, failing, throttled and cut: each is counted under its grant, and no token is told."""
-    before = http.exchanges()
+    before = control.exchanges(http.environment)
     rules = [{"aadsts": 700082}, {"method": "POST", "status": 503}, {"method": "POST", "status": 429}]
     http.control("PUT", "faults", [*rules, {"method": "POST", "drop": "before"}])
     told = [refreshed(http, app)]
@@ -546,7 +547,7 @@ def test_the_exchanges_are_counted_by_what_came_of_them(
         http.session.post(f"{http.authority}/oauth2/v2.0/token", data=form(http))
     told.append(refreshed(http, http.msal(http.environment["PARTNER_CLIENT_SECRET"])))
     results = ("AADSTS700082", "HTTP 503", "HTTP 429", "cut", "issued")
-    after = http.exchanges()
+    after = control.exchanges(http.environment)
     assert [
         after["refresh_token", result] - before.get(("refresh_token", result), 0) for result in results
     ] == [1] * 5

@@ -100,13 +100,15 @@ def test_another_version_of_the_endpoint_does_not_exist(http: Http) -> None:
 
 def test_faults_meet_it_as_they_do_the_other_parts(http: Http) -> None:
     """A rule makes the identity unavailable to the app that needs it, so often and no more."""
-    part = http.environment["IDENTITY_ENDPOINT"].removesuffix("/msi/token")
     http.control(
-        "PUT", "faults", [{"status": 400, "body": {"statusCode": 400, "message": "planned"}}], part=part
+        "PUT",
+        "faults",
+        [{"status": 400, "body": {"statusCode": 400, "message": "planned"}}],
+        part="IDENTITY_ENDPOINT",
     )
     credential = ManagedIdentityCredential(client_id=http.environment["AZURE_CLIENT_ID"])
     with pytest.raises((ClientAuthenticationError, CredentialUnavailableError), match="planned"):
         credential.get_token(VAULT)
     assert credential.get_token(VAULT).token
-    statuses = [one["status"] for one in http.control("GET", "calls", part=part)["calls"]]
+    statuses = [one["status"] for one in http.control("GET", "calls", part="IDENTITY_ENDPOINT")["calls"]]
     assert {200, 400} <= set(statuses)
