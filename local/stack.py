@@ -15,6 +15,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from local.sign_in import Credential
+from local.surroundings import surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 30.0
@@ -53,15 +54,6 @@ _PORTS = {
     },
     "functions_host": {"--port": "FUNCTIONS_HOST_URL"},
 }
-# Of the surroundings these would come beside ours: two ways to sign in are one too many.
-_NOT_INHERITED = (
-    "AZURE_CLIENT_ID",
-    "KEY_VAULT_URL",
-    "PARTNER_CLIENT_CERTIFICATE",
-    "PARTNER_CLIENT_SECRET",
-    "PARTNER_REFRESH_TOKEN",
-    "REFRESH_TOKEN_SECRET_NAME",
-)
 
 
 class StackError(Exception):
@@ -180,11 +172,8 @@ class Stack:
         say: Callable[[str], None],
     ) -> None:
         own = _QUEUES | {name: os.environ.get(name, value) for name, value in _DEFAULTS.items()}
-        # A proxy of the surroundings must not come between the parts.
-        aside = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1")))
         self.environment = own
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
-        self._environ = {**inherited, **own, "NO_PROXY": aside, "no_proxy": aside}
+        self._environ = surroundings() | own
         self._ready_file = ready_file
         self._say = say
         seeding = [] if seed is None else ["--seed", str(seed)]

@@ -219,6 +219,26 @@ def test_a_person_can_send_one_more_and_look_where_it_went(tmp_path: Path) -> No
     assert "Traceback" not in nowhere.stderr
 
 
+def test_a_command_runs_within_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command gets the stack's settings, and no other way to sign in; its exit code is handed on."""
+    ready_file = tmp_path / "ready.json"
+    ready_file.write_text(json.dumps({"environment": {"KEY_VAULT_URL": "https://localhost:1"}}))
+    monkeypatch.setenv("PARTNER_CLIENT_SECRET", "of the surroundings")
+    names = "('KEY_VAULT_URL', 'PARTNER_CLIENT_SECRET')"
+    show = f"import os, sys; print(*map(os.environ.get, {names})); sys.exit(3)"
+    within = ("local.within", "--ready-file", str(ready_file))
+    ran = run(*within, "python", "-c", show)
+    assert (ran.stdout, ran.returncode) == ("https://localhost:1 None\n", 3)
+    assert run(*within, "agreements", "--help").returncode == 0
+    assert run(*within).returncode == 2
+    unknown = run(*within, "no-such-command")
+    assert (unknown.returncode, unknown.stderr) == (127, "no-such-command: No such file or directory\n")
+    ready_file.unlink()
+    missing = run(*within, "python", "--version")
+    assert missing.returncode == 1
+    assert "make run" in missing.stderr
+
+
 @pytest.mark.parametrize("module", ["local.send", "local.look"])
 def test_without_a_stack_there_is_advice(module: str, tmp_path: Path) -> None:
     """When no stack is running, or it was killed, a person is told so in a line and what to do."""
