@@ -9,7 +9,9 @@ import time
 from tests.benchmarks.far_ends import ROOT
 from tests.benchmarks.figures import Figure, side_by_side
 
-LIBRARIES = "import azure.functions, azure.identity, azure.servicebus, msal, pydantic, requests"
+LIBRARIES = """\
+import azure.functions, azure.identity, azure.keyvault.secrets, azure.servicebus, msal, pydantic, requests
+"""
 
 
 def measure() -> Figure:
