@@ -4,6 +4,7 @@ A refresh token, given once by a person who signed in with MFA, is exchanged for
 this app as a confidential client. MSAL does what OAuth asks for.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ _AHEAD_SECONDS = 300.0
 _LAST_SECONDS = 60.0
 # A refusal is not asked for again sooner: those already on their way would each wait for one of their own.
 _FAILURE_SECONDS = 5.0
+_CODE = re.compile(r"\w{1,64}")
 
 
 class ClientCredential(Protocol):
@@ -165,7 +167,7 @@ class Application:
         """
         with self.client(deadline) as client:
             answer = client.acquire_token_by_refresh_token(refresh_token.get_secret_value(), scopes=[SCOPE])
-        return read_grant(answer)
+            return read_grant(answer)
 
 
 def read_grant(answer: Mapping[str, Any]) -> Grant:
@@ -186,7 +188,8 @@ def read_grant(answer: Mapping[str, Any]) -> Grant:
 
 def _refused(answer: Mapping[str, Any]) -> TokenError:
     error, numbers = str(answer.get("error")), answer.get("error_codes") or []
-    code = f"AADSTS{numbers[0]}" if numbers else error
+    # It goes into logs and properties: what is no code stays out of them.
+    code = f"AADSTS{numbers[0]}" if numbers else error if _CODE.fullmatch(error) else None
     reason = access.no_token(error, numbers)
     return TokenError("the token endpoint refused", code, reason, invalid_grant=error == "invalid_grant")
 
@@ -232,10 +235,10 @@ class Exchange:
         except TokenError as error:
             if not error.invalid_grant:
                 raise
-            self._kept = self._refresh_tokens.read(deadline)
-            if self._kept.version == kept.version:
+            newest = self._kept = self._refresh_tokens.read(deadline)
+            if newest.version == kept.version:
                 raise
-        return self._exchange(self._kept.value, deadline)
+        return self._exchange(newest.value, deadline)
 
     def forget(self) -> None:
         """Read the refresh token anew next time: another consent may have been given meanwhile."""

@@ -217,18 +217,35 @@ def test_an_endpoint_without_an_answer_is_a_token_error(
         ({"method": "GET", "status": 503, "body": "<html>"}, Reason.TOKEN_ENDPOINT_FAILING),
         ({"method": "POST", "status": 200, "body": "<html>"}, Reason.TOKEN_ENDPOINT_UNREACHABLE),
         (
+            {"method": "POST", "status": 200, "body": {"access_token": "one", "expires_in": "soon"}},
+            Reason.TOKEN_ENDPOINT_UNREACHABLE,
+        ),
+        ({"method": "POST", "status": 200, "body": {"access_token": 1}}, Reason.TOKEN_UNAVAILABLE),
+        ({"method": "POST", "status": 400, "body": {"error": "<p>what?"}}, Reason.TOKEN_UNAVAILABLE),
+        (
             {"method": "POST", "status": 307, "headers": {"Location": "/elsewhere"}},
             Reason.TOKEN_ENDPOINT_UNREACHABLE,
         ),
     ],
-    ids=["cut", "failing", "failing-discovery", "a-proxy", "redirect"],
+    ids=[
+        "cut",
+        "failing",
+        "failing-discovery",
+        "a-proxy",
+        "no-lifetime",
+        "no-token",
+        "no-code",
+        "redirect",
+    ],
 )
 def test_an_answer_of_no_use_is_a_token_error(
     application: Application, environment: Mapping[str, str], rule: dict[str, object], reason: Reason
 ) -> None:
     """Whatever the endpoint says that grants nothing is an error; the refresh token is sent nowhere else."""
     with faults(environment, rule):
-        assert failure(lambda: application.exchange(ALIVE, AMPLE)).reason is reason
+        error = failure(lambda: application.exchange(ALIVE, AMPLE))
+    assert error.reason is reason
+    assert "what" not in f"{error} {error.code}"
 
 
 def test_no_wait_of_the_exchange_outlasts_the_deadline(application: Application) -> None:
