@@ -1,8 +1,10 @@
 import json
+import re
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +18,12 @@ import msal
 import pytest
 import requests
 
-from local.faults import Rule
+from local import steering
+from local.calls import Calls
+from local.entra import Directory, Registration, control
+from local.entra.control import SignInRule
+from local.entra.directory import Conditions
+from local.faults import Faults
 from local.partner_center import main, serve
 from local.parts import in_thread
 
@@ -465,8 +472,14 @@ def test_a_taken_port_ends_the_program_with_one_line(option: str) -> None:
 
 
 def test_help_teaches_the_faults(capsys: pytest.CaptureFixture[str]) -> None:
-    """``--help`` names every key that a rule may have."""
+    """``--help`` names every key that a rule and the directory may have, and every route that steers."""
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert all(field.alias in told for field in Rule.model_fields.values() if field.alias)
+    fields = [*SignInRule.model_fields.values(), *Conditions.model_fields.values()]
+    assert all(field.alias in told for field in fields if field.alias)
+    routes = [
+        *steering.routes(Faults(), Calls()),
+        *control.routes(Directory(Registration()), Counter()),
+    ]
+    assert all(re.search(rf"{route.method} +{route.path} ", told) for route in routes)
