@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from agreements.errors import Reason
 
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes
-_ENTRA = {
+ENTRA = {
     Reason.REFRESH_TOKEN_EXPIRED: (70008, 700082, 700084),
     Reason.REFRESH_TOKEN_REVOKED: (50132, 50133, 50173),
     Reason.MFA_DEMANDED: (50072, 50074, 50076, 50078, 50079, 50158),
@@ -21,13 +21,13 @@ _ENTRA = {
     Reason.APP_UNKNOWN: (700016, 7000112),
     Reason.TOKEN_ENDPOINT_FAILING: (50196, 90033, 90055),
 }
-_BY_NUMBER = {number: reason for reason, numbers in _ENTRA.items() for number in numbers}
+_BY_NUMBER = {number: reason for reason, numbers in ENTRA.items() for number in numbers}
 _BY_ERROR = {
     "server_error": Reason.TOKEN_ENDPOINT_FAILING,
     "temporarily_unavailable": Reason.TOKEN_ENDPOINT_FAILING,
 }
 
-_PARTNER_CENTER = {
+PARTNER_CENTER = {
     (401, "900421"): Reason.MFA_MISSING,
     (401, "900420"): Reason.AUDIENCE_REFUSED,
     (403, "900329"): Reason.APP_KIND_REFUSED,
@@ -44,4 +44,4 @@ def no_token(error: str, numbers: Sequence[int]) -> Reason:
 
 def no_access(status: int, code: str | None) -> Reason | None:
     """Return why Partner Center refuses the token; ``None`` when it is not the token that it refuses."""
-    return _PARTNER_CENTER.get((status, code or ""), Reason.TOKEN_REFUSED if status == 401 else None)
+    return PARTNER_CENTER.get((status, code or ""), Reason.TOKEN_REFUSED if status == 401 else None)

@@ -3,6 +3,7 @@
     AgreementsError
     ├── SettingsError         whoever deploys: settings are missing or wrong
     ├── DeploymentError       whoever deploys: something around the app is not as it needs it
+    ├── ConsentError          whoever consents: the token that came of it would be of no use
     ├── EventError            the publisher: the event cannot be confirmed as it is
     ├── TokenError            whoever runs the app: no token for Partner Center
     └── PartnerCenterError    the call did not end in an agreement
@@ -290,6 +291,15 @@ class DeploymentError(AgreementsError):
 
     def __init__(self, message: str, advice: str) -> None:
         super().__init__(message)
+        self.advice = advice
+
+
+class ConsentError(AgreementsError):
+    """A person signed in, and the token lacks what Partner Center asks for: each of ``problems``."""
+
+    def __init__(self, problems: tuple[str, ...], advice: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
         self.advice = advice
 
 

@@ -15,7 +15,7 @@ from agreements.errors import TokenError
 from agreements.vault import LIFETIME, StoredToken
 
 # A token that ends sooner is an error, even if it could be renewed: somebody must look.
-_FEW_DAYS = 14
+FEW_DAYS = 14
 
 
 class Vault(Protocol):
@@ -92,7 +92,7 @@ class Renewal:
                 "advice": error.reason.advice if error else None,
                 "errorCode": error.code if error else None,
             },
-            level=logging.ERROR if error or (left is not None and left < _FEW_DAYS) else logging.INFO,
+            level=logging.ERROR if error or (left is not None and left < FEW_DAYS) else logging.INFO,
         )
 
 

@@ -247,6 +247,43 @@ class FunctionAppSettings(BaseModel):
     delivery: DeliverySettings
 
 
+class PartnerSettings(BaseModel):
+    """What reaching Partner Center takes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    partner_center: PartnerCenterSettings
+    token: TokenSettings
+    refresh_token: RefreshTokenSettings
+
+
+class BusSettings(BaseModel):
+    """What reaching the queues takes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    service_bus: ServiceBusSettings
+    queues: QueueSettings
+
+
+class TimingSettings(BaseModel):
+    """How long to wait for what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    retry: RetrySettings
+    delivery: DeliverySettings
+
+
+class ConsentSettings(BaseModel):
+    """What a person's sign-in takes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: TokenSettings
+    refresh_token: RefreshTokenSettings
+
+
 def read[T: BaseModel](model: type[T], environ: Mapping[str, str] = os.environ) -> T:
     """Return the settings that ``model`` groups by concern; an empty variable counts as none.
 

@@ -52,8 +52,7 @@ class Consumers(NamedTuple):
 def consumers(given: FunctionAppSettings) -> Consumers:
     """Build everything that the function app needs, once per process."""
     # At INFO the SDKs write a line for every call, which the host would pass on.
-    for library in ("azure", "msal", "urllib3"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("azure").setLevel(logging.WARNING)
     handle = _handler(given)
 
     def take(queue: str, *, ours: bool) -> Callable[[ServiceBusMessage], None]:
@@ -78,7 +77,7 @@ def renewal(given: FunctionAppSettings) -> Callable[[], None]:
 def _handler(given: FunctionAppSettings) -> Handler:
     partner_center = PartnerCenter(
         given.partner_center.url,
-        Tokens(Exchange(application(given.token), refresh_tokens(given.refresh_token, given.token))),
+        Tokens(Exchange(application(given.token).exchange, refresh_tokens(given.refresh_token, given.token))),
         Timeouts(given.partner_center.connect_timeout, given.partner_center.read_timeout),
         Gate(),
     )
@@ -90,7 +89,7 @@ def _handler(given: FunctionAppSettings) -> Handler:
     return Handler(
         confirmations=partner_center,
         records=partner_center,
-        outbox=Queues(_service_bus(given.service_bus), names, given.delivery.send_timeout),
+        outbox=Queues(service_bus(given.service_bus), names, given.delivery.send_timeout),
         policy=_policy(given.retry),
         seconds=given.delivery.deadline,
         reserve=given.delivery.send_timeout,
@@ -102,6 +101,8 @@ def _handler(given: FunctionAppSettings) -> Handler:
 
 def application(given: TokenSettings) -> Application:
     """Build the app registration as a confidential client."""
+    # It quotes an answer that it cannot read, token and all; what went wrong comes as an exception, too.
+    logging.getLogger("msal").setLevel(logging.CRITICAL)
     return Application(
         authority=given.authority,
         tenant_id=str(given.tenant_id),
@@ -152,23 +153,26 @@ def _managed_identity(given: TokenSettings) -> ManagedIdentityCredential:
 
 
 def _waits(given: TokenSettings) -> dict[str, Any]:
-    # By default a machine without an identity waits for one for minutes.
-    return {"connection_timeout": given.timeout, "read_timeout": given.timeout, "retry_total": 1}
+    # By default a machine without an identity waits for one for minutes; where there is one, it is near.
+    return {"connection_timeout": min(2.0, given.timeout), "read_timeout": given.timeout, "retry_total": 1}
 
 
-def _service_bus(given: ServiceBusSettings) -> ServiceBusClient:
+def service_bus(
+    given: ServiceBusSettings, person: TokenCredential | None = None, **options: Any
+) -> ServiceBusClient:
+    """Build the client for whoever this app is, unless it is to be another; options are the SDK's own."""
     # The SDK's own default makes a send after an idle detach take seconds.
-    backoff = 0.1
+    options = {"retry_backoff_factor": 0.1} | options
     if given.connection_string is not None:
         connection = given.connection_string.get_secret_value()
-        return ServiceBusClient.from_connection_string(connection, retry_backoff_factor=backoff)
+        return ServiceBusClient.from_connection_string(connection, **options)
     client_id = str(given.client_id) if given.client_id else None
-    credential = (
+    credential = person or (
         ManagedIdentityCredential(client_id=client_id)
         if given.credential
         else DefaultAzureCredential(managed_identity_client_id=client_id)
     )
-    return ServiceBusClient(str(given.namespace), credential, retry_backoff_factor=backoff)
+    return ServiceBusClient(str(given.namespace), credential, **options)
 
 
 def _policy(given: RetrySettings) -> Policy:
