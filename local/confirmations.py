@@ -70,8 +70,6 @@ class Confirmations:
             raise refusals.token_missing()
         if issued.audience != PARTNER_CENTER:
             raise refusals.audience_invalid()
-        if issued.user_id is None:
-            raise refusals.user_missing()
         if not issued.mfa:
             raise refusals.mfa_missing()
         return issued.user_id

@@ -140,13 +140,20 @@ def _shown(request: web.Request, version: Version) -> web.Response:
 
 def _page(request: web.Request, versions: list[Version]) -> Mapping[str, object]:
     """Return one page; whoever wants them all follows ``nextLink``."""
-    size = int(request.query.get("maxresults", _PAGE))
+    size = _number(request, "maxresults", _PAGE)
     if not 0 < size <= _PAGE:
         raise RefusedError(400, "BadParameter", f"maxresults must be from 1 to {_PAGE}.")
-    start = int(request.query.get("$skiptoken", 0))
+    start = _number(request, "$skiptoken", 0)
     query = {**request.query, "$skiptoken": start + size}
     following = f"{_base(request)}{request.path}?{urlencode(query)}" if start + size < len(versions) else None
     return {
         "value": [one.item(_base(request)) for one in versions[start : start + size]],
         "nextLink": following,
     }
+
+
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isdecimal():
+        raise RefusedError(400, "BadParameter", f"{name} must be a number.")
+    return int(text)

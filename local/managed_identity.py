@@ -26,7 +26,7 @@ def application(issuing: Issuing, header: str, faults: Faults) -> web.Applicatio
     registration, calls = issuing.directory.registration, Calls()
 
     async def token(request: web.Request) -> web.Response:
-        if not secrets.compare_digest(request.headers.get("X-IDENTITY-HEADER", ""), header):
+        if not secrets.compare_digest(request.headers.get("X-IDENTITY-HEADER", "").encode(), header.encode()):
             return _refusal(401, "The header X-IDENTITY-HEADER is missing or wrong.")
         if request.query.get("api-version") != _API_VERSION:
             return _refusal(400, f"The only api-version is {_API_VERSION}.")

@@ -44,11 +44,6 @@ def mfa_missing() -> RefusedError:
     return _gateway(401, 900421, "The token lacks multi-factor authentication.")
 
 
-def user_missing() -> RefusedError:
-    """The token is the application's own, where a user's is needed."""
-    return _gateway(403, 900329, "The resource cannot be reached with an application's token.")
-
-
 def not_a_customer_id() -> RefusedError:
     """The customer in the path is no GUID."""
     return _gateway(400, 900118, "The customer id is not valid.")

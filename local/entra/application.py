@@ -21,14 +21,15 @@ _TOKEN = "/{tenant}/oauth2/v2.0/token"  # noqa: S105 - a path
 def application(grants: Grants, faults: Faults) -> web.Application:
     """Build the application: the tenant's endpoints, and the routes under ``/_control/``."""
     calls, exchanges = Calls(), Counter[tuple[str, str]]()
+    endpoints = _Endpoints(grants)
     steered = steering.obeying(faults, calls, answer=control.answer)
     app = web.Application(middlewares=[_counting(exchanges), steered, _answer_denied])
     app.add_routes(
         [
-            web.get("/{tenant}/v2.0/.well-known/openid-configuration", _Endpoints(grants).configuration),
-            web.get("/{tenant}/discovery/v2.0/keys", _Endpoints(grants).keys),
-            web.get("/{tenant}/oauth2/v2.0/authorize", _Endpoints(grants).authorize),
-            web.post(_TOKEN, _Endpoints(grants).token),
+            web.get("/{tenant}/v2.0/.well-known/openid-configuration", endpoints.configuration),
+            web.get("/{tenant}/discovery/v2.0/keys", endpoints.keys),
+            web.get("/{tenant}/oauth2/v2.0/authorize", endpoints.authorize),
+            web.post(_TOKEN, endpoints.token),
             *steering.routes(faults, calls, rules=control.SignInRule),
             *control.routes(grants.directory, exchanges),
         ]

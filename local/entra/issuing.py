@@ -20,7 +20,7 @@ class Issued:
     """An access token that was handed out: for which API and user, whether with MFA, and till when."""
 
     audience: str
-    user_id: str | None
+    user_id: str
     mfa: bool
     expires: float
 
@@ -114,5 +114,4 @@ def _read(claims: Mapping[str, object]) -> Issued:
     amr, end = claims.get("amr", []), claims["exp"]
     assert isinstance(amr, list)
     assert isinstance(end, int)
-    user_id = str(claims["oid"]) if "scp" in claims else None
-    return Issued(str(claims["aud"]), user_id, "mfa" in amr, float(end))
+    return Issued(str(claims["aud"]), str(claims["oid"]), "mfa" in amr, float(end))

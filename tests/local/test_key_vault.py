@@ -224,6 +224,14 @@ def test_a_throttled_sdk_comes_again_by_itself(http: Http, client: SecretClient)
     assert client.get_secret("throttled").value == "x"
 
 
+def test_a_page_of_no_size_is_refused(client: SecretClient) -> None:
+    """What is no number of items, or more than a page may hold, is told."""
+    client.set_secret("paged", "x")
+    for size in ("many", 26, 0):
+        with pytest.raises(HttpResponseError, match="maxresults"):
+            list(client.list_properties_of_secret_versions("paged", params={"maxresults": size}))
+
+
 def test_a_path_that_is_none_is_refused_in_the_vaults_own_shape(http: Http) -> None:
     """Whatever is asked, the error is JSON of the one shape."""
     credential = ManagedIdentityCredential(client_id=http.environment["AZURE_CLIENT_ID"])
