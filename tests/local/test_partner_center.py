@@ -441,7 +441,7 @@ def test_a_restarted_program_is_found_and_believed_as_before(tmp_path: Path) -> 
     ports = [f"{option}={urlsplit(environment[name]).port}" for option, name in PORTS.items()]
     with program(*ports, f"--certificates={tmp_path}", "--credential=managed-identity") as second:
         assert announced(second) == environment
-        assert second.communicate(input="", timeout=5) == ("", "")
+        assert second.communicate(input="", timeout=60) == ("", "")
     assert second.returncode == 0
 
 
@@ -455,7 +455,7 @@ def test_a_token_outlives_a_restart(tmp_path: Path) -> None:
     with api.session, program(*ports, f"--certificates={tmp_path}") as second:
         announced(second)
         assert api.call("GET", "/v1/agreements").status_code == 200
-        second.communicate(input="", timeout=5)
+        second.communicate(input="", timeout=60)
     assert second.returncode == 0
 
 
@@ -465,7 +465,7 @@ def test_a_taken_port_ends_the_program_with_one_line(option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with program(*FREE, f"{option}={port}") as process:
-            told = process.communicate(timeout=10)[1]
+            told = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert told.count("\n") == 1
     assert "name another port" in told

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from local import control
 from tests.stacks import ROOT, Stack, started
 
 SAMPLES_ACCOUNT = {
@@ -217,6 +218,26 @@ def test_a_person_can_send_one_more_and_look_where_it_went(tmp_path: Path) -> No
     assert nowhere.returncode == 1
     assert "cannot look at no-such-queue" in nowhere.stderr
     assert "Traceback" not in nowhere.stderr
+
+
+def test_the_stack_signs_in_without_a_secret_also_after_its_far_end_was_killed(tmp_path: Path) -> None:
+    """No secret is in the settings; a renewal on demand goes through, and again when Entra comes back."""
+    nothing = tmp_path / "none.jsonl"
+    nothing.touch()
+    with stack(tmp_path, "--events", str(nothing)) as running:
+        running.wait_for("the stack stays up")
+        environment, pid = running.environment, running.pids["partner_center"]
+        assert not {"PARTNER_CLIENT_SECRET", "PARTNER_REFRESH_TOKEN"} & set(environment)
+        control.call_timer(environment, "renew_refresh_token")
+        running.wait_for('"renewal":"renewed"')
+        assert control.exchanges(environment) == {("refresh_token", "issued"): 1}
+        running.kill("partner_center")
+        deadline = time.monotonic() + 60
+        while running.pids["partner_center"] == pid:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        control.call_timer(environment, "renew_refresh_token")
+        running.wait_for('"renewal":"renewed"')
 
 
 def test_a_command_runs_within_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
