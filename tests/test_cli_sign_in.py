@@ -245,6 +245,7 @@ def test_consent_fails_with_its_reason(deployment: Deployment, browser: Browser)
     told = json.loads(result.stdout)
     assert (result.exit_code, told["reason"]) == (1, "ClientSecretExpired")
     assert "Failed: the token endpoint refused (AADSTS7000222).\n" in result.stderr
+    assert "az ad app credential delete" in result.stderr
 
 
 def test_consent_needs_settings(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +305,8 @@ def test_consent_can_be_given_up(deployment: Deployment, monkeypatch: pytest.Mon
     monkeypatch.setattr(Consent, "__call__", interrupted)
     result = run("consent", "--port", "0")
     assert (result.stdout, result.exit_code) == ("", 130)
-    assert result.stderr.endswith("Given up. agreements doctor tells which refresh token is in use.\n")
+    assert "Given up. agreements doctor tells which refresh token is in use.\n" in result.stderr
+    assert 'rm "$PARTNER_CLIENT_CERTIFICATE"' in result.stderr
 
 
 def test_no_secret_is_printed(

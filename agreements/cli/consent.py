@@ -5,7 +5,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -51,10 +51,12 @@ beside what is registered:
     $(az ad app show --id $app --query web.redirectUris --output tsv)
 
 Waiting for {minutes:g} minutes; Ctrl-C gives up."""
-_NEXT = """\
-
+_NEXT = """
 From now on the function app renews the refresh token every day; agreements
-doctor checks it. If the credential was made for this sign-in, delete it now:
+doctor checks it.
+"""
+_CLEAN_UP = """
+A credential that was made for this sign-in is to be deleted when it is over:
 
   app={client_id}
 {delete}"""
@@ -97,11 +99,17 @@ def consent(
     try:
         consented = _sign_in(given, port, browser=browser, minutes=minutes)
     except AgreementsError as error:
-        _fail(error, as_json=as_json)
+        code = _fail(error, as_json=as_json)
     except KeyboardInterrupt:
         talk.say("\nGiven up. agreements doctor tells which refresh token is in use.")
-        raise typer.Exit(130) from None
-    _tell(given, consented, as_json=as_json)
+        code = 130
+    else:
+        typer.echo(_object(given, consented) if as_json else _kept(given, consented))
+        talk.say(_NEXT)
+        code = 0
+    delete = _DELETE_FILE if given.token.client_secret is None else _DELETE_FROM_MEMORY
+    talk.say(_filled(_CLEAN_UP, given.token, delete=_filled(delete, given.token)))
+    raise typer.Exit(code)
 
 
 def _settings() -> ConsentSettings:
@@ -161,35 +169,28 @@ def _opened(address: str) -> str:
     return "There is no browser here: open it in one that can reach this machine."
 
 
-def _fail(error: AgreementsError, *, as_json: bool) -> NoReturn:
+def _fail(error: AgreementsError, *, as_json: bool) -> int:
     advice, reason = doctor.advice(error), doctor.reason(error)
     if as_json:
         said = {"consented": False, "detail": doctor.told(error), "advice": advice, "reason": reason}
         typer.echo(json.dumps(said))
     refused = isinstance(error, ConsentError)
     talk.tell(f"{'Refused, nothing was stored' if refused else 'Failed'}: {doctor.told(error)}.\n{advice}")
-    raise typer.Exit(5 if refused else 1)
+    return 5 if refused else 1
 
 
-def _tell(given: ConsentSettings, consented: Consented, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "consented": True,
-                    "user": consented.user,
-                    "tenantId": str(given.token.tenant_id),
-                    "vaultUrl": given.refresh_token.vault_url,
-                    "secretName": given.refresh_token.secret_name,
-                    "version": consented.version,
-                    "expires": consented.expires.isoformat(timespec="seconds"),
-                }
-            )
-        )
-    else:
-        typer.echo(_kept(given, consented))
-    delete = _DELETE_FILE if given.token.client_secret is None else _DELETE_FROM_MEMORY
-    talk.say(_filled(_NEXT, given.token, delete=_filled(delete, given.token)))
+def _object(given: ConsentSettings, consented: Consented) -> str:
+    return json.dumps(
+        {
+            "consented": True,
+            "user": consented.user,
+            "tenantId": str(given.token.tenant_id),
+            "vaultUrl": given.refresh_token.vault_url,
+            "secretName": given.refresh_token.secret_name,
+            "version": consented.version,
+            "expires": consented.expires.isoformat(timespec="seconds"),
+        }
+    )
 
 
 def _kept(given: ConsentSettings, consented: Consented) -> str:
