@@ -259,8 +259,7 @@ def _refusal(
     if isinstance(answer, AnswerError):
         return _answered(delivery, answer, policy, now)
     if isinstance(answer, GateClosedError):
-        kind = RetryKind.THROTTLED if answer.reason is Reason.THROTTLED else RetryKind.SERVICE
-        return _Wait(kind=kind, reason=answer.reason, retry_after=answer.retry_after, counts=False)
+        return _at_the_gate(answer)
     if isinstance(answer, TemplateError):
         return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.TEMPLATE_REPLACED)
     if isinstance(answer, TokenError):
@@ -269,6 +268,15 @@ def _refusal(
     if isinstance(answer, PartnerCenterError) and answer.maybe_recorded:
         return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.NO_DEFINITE_ANSWER)
     return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.UNAVAILABLE)
+
+
+def _at_the_gate(closed: GateClosedError) -> _Wait:
+    if closed.reason is Reason.THROTTLED:
+        return _Wait(
+            kind=RetryKind.THROTTLED, reason=closed.reason, retry_after=closed.retry_after, counts=False
+        )
+    # Whoever is at the gate when it opens goes on at once: it may come back sooner than that.
+    return _Wait(kind=RetryKind.SERVICE, reason=closed.reason, counts=False)
 
 
 def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datetime) -> Rejected | _Wait:

@@ -387,6 +387,16 @@ def test_a_closed_gate_is_a_floor_too(left: float, seconds: float) -> None:
     assert retry(GateClosedError(left), random=0.5).at == NOW + timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [GateClosedError(60, Reason.MFA_MISSING), TokenError("none"), GateClosedError(7200, Reason.MFA_MISSING)],
+    ids=["gate", "token", "gate-for-long"],
+)
+def test_without_a_token_only_the_back_off_counts(answer: AgreementsError) -> None:
+    """Nobody knows when a token is mended: an event comes back to the gate, where it goes on at once."""
+    assert retry(answer, random=0.5, attempt=1).at == NOW + timedelta(seconds=150)
+
+
 def test_a_refused_new_customer_waits_as_asked() -> None:
     """Retry-After counts for a refusal of the customer as well."""
     assert retry(refusal(404, "60002", retry_after=60)).at == NOW + timedelta(seconds=60)
