@@ -6,7 +6,7 @@ from enum import StrEnum, unique
 from functools import cached_property
 
 from agreements import claims, clock, reach, settings, toolbox
-from agreements.auth import FederatedIdentity
+from agreements.credentials import FederatedIdentity
 from agreements.deadline import Deadline
 from agreements.doctor import Check, UncheckedError
 from agreements.errors import DeploymentError, SettingsError

@@ -16,16 +16,8 @@ from azure.servicebus import ServiceBusClient
 from pydantic import SecretStr
 
 from agreements import deliveries
-from agreements.auth import (
-    Application,
-    ClientCertificate,
-    ClientCredential,
-    ClientSecret,
-    Exchange,
-    FederatedIdentity,
-    RefreshTokens,
-    Tokens,
-)
+from agreements.auth import Application, Exchange, RefreshTokens, Tokens
+from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
 from agreements.gate import Gate
 from agreements.handler import Handler
 from agreements.outcomes import Backoff, Policy

@@ -14,17 +14,8 @@ import requests
 from azure.core.exceptions import ClientAuthenticationError
 from pydantic import SecretStr
 
-from agreements.auth import (
-    Application,
-    ClientCertificate,
-    ClientCredential,
-    ClientSecret,
-    Exchange,
-    FederatedIdentity,
-    Grant,
-    Tokens,
-    read_grant,
-)
+from agreements.auth import Application, Exchange, Grant, Tokens, read_grant
+from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
 from agreements.deadline import Deadline
 from agreements.errors import Reason, TokenError
 from local.entra import Registration

@@ -10,14 +10,24 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "agreements").rglob("*.py"))
 # Each library has its place: where it may be imported, and so what a change of it can touch.
 PLACES = {
-    "azure.core": {"auth", "reach", "toolbox", "vault", "wiring"},
+    "azure.core": {"credentials", "reach", "toolbox", "vault", "wiring"},
     "azure.functions": {"wiring"},
     "azure.identity": {"toolbox", "wiring"},
     "azure.keyvault": {"vault", "wiring"},
     "azure.servicebus": {"queues", "reach", "toolbox", "wiring"},
     "jwt": {"claims", "principal"},
     "msal": {"auth"},
-    "pydantic": {"auth", "claims", "consent", "events", "renewal", "settings", "vault", "wiring"},
+    "pydantic": {
+        "auth",
+        "claims",
+        "consent",
+        "credentials",
+        "events",
+        "renewal",
+        "settings",
+        "vault",
+        "wiring",
+    },
     "requests": {"auth", "clock", "partner_center"},
     "rich": {"cli.contract", "cli.doctor", "cli.talk"},
     "typer": {"cli.app", "cli.consent", "cli.contract", "cli.doctor"},

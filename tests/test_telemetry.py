@@ -9,9 +9,7 @@ from agreements import telemetry
 def test_a_delivery_is_one_json_line(caplog: pytest.LogCaptureFixture) -> None:
     """One record, one line of compact JSON under the name "agreements", whatever the values hold."""
     with caplog.at_level(logging.INFO, logger="agreements"):
-        telemetry.log(
-            {"outcome": "Confirmed", "detail": "two\nlines", "attempt": 1}, level=logging.INFO
-        )
+        telemetry.log({"outcome": "Confirmed", "detail": "two\nlines", "attempt": 1}, level=logging.INFO)
     [record] = caplog.records
     assert record.name == "agreements"
     assert record.getMessage() == '{"outcome":"Confirmed","detail":"two\\nlines","attempt":1}'
@@ -20,9 +18,7 @@ def test_a_delivery_is_one_json_line(caplog: pytest.LogCaptureFixture) -> None:
 def test_only_what_is_unknown_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     """``None`` is left out; zero, false and empty text are known values and stay."""
     with caplog.at_level(logging.INFO, logger="agreements"):
-        telemetry.log(
-            {"reason": None, "replay": 0, "recovered": False, "detail": ""}, level=logging.INFO
-        )
+        telemetry.log({"reason": None, "replay": 0, "recovered": False, "detail": ""}, level=logging.INFO)
     assert json.loads(caplog.messages[0]) == {"replay": 0, "recovered": False, "detail": ""}
 
 
