@@ -237,6 +237,11 @@ class Reason(StrEnum):
         Actor.APP_OWNER,
         "Check KEY_VAULT_URL and the way there: DNS, firewall, private endpoint, TLS.",
     )
+    VAULT_SECRET_DELETED = (
+        "VaultSecretDeleted",
+        Actor.APP_OWNER,
+        "Recover or purge the deleted secret of that name (az keyvault secret recover), then go on.",
+    )
     VAULT_REFUSED = (
         "VaultRefused",
         Actor.APP_OWNER,

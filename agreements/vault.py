@@ -20,6 +20,7 @@ _REASONS = {
     401: Reason.VAULT_REFUSED,
     403: Reason.VAULT_REFUSED,
     404: Reason.REFRESH_TOKEN_MISSING,
+    409: Reason.VAULT_SECRET_DELETED,
 }
 
 

@@ -122,12 +122,13 @@ def test_a_secret_that_is_not_there(environment: Mapping[str, str]) -> None:
     [
         ({"status": 403, "body": {"error": {"code": "Forbidden"}}}, Reason.VAULT_REFUSED),
         ({"status": 401, "body": {}}, Reason.VAULT_REFUSED),
+        ({"status": 409, "body": {"error": {"code": "Conflict"}}}, Reason.VAULT_SECRET_DELETED),
         ({"status": 503, "body": "<html>planted"}, Reason.VAULT_UNREACHABLE),
         ({"status": 307, "headers": {"Location": "https://localhost:1/"}}, Reason.VAULT_UNREACHABLE),
         ({"status": 200, "body": "planted, but not JSON"}, Reason.VAULT_UNREACHABLE),
         ({"drop": "before"}, Reason.VAULT_UNREACHABLE),
     ],
-    ids=["forbidden", "unauthorized", "failing", "redirect", "not-json", "cut"],
+    ids=["forbidden", "unauthorized", "deleted", "failing", "redirect", "not-json", "cut"],
 )
 def test_a_refusal_is_named_by_its_remedy(
     vault: Vault, environment: Mapping[str, str], rule: dict[str, object], reason: Reason
