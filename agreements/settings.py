@@ -39,11 +39,18 @@ def _connection(value: SecretStr) -> SecretStr:
 
 
 def _key_and_certificate(path: Path) -> Path:
+    # Only here, since few set one and all wait for the start.
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
-        # Without a passphrase of ours a key under one would ask the terminal for it.
+        # Tells whether they belong together; without a passphrase of ours it would ask the terminal for one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")
+        key = load_pem_private_key(path.read_bytes(), None)
     except OSError:
         raise ValueError from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError  # noqa: TRY004 - of the two, pydantic takes this one for a wrong value
     return path
 
 
@@ -142,8 +149,8 @@ class TokenSettings(Concern):
     client_certificate: Annotated[FilePath, AfterValidator(_key_and_certificate)] | None = Field(
         None,
         alias="PARTNER_CLIENT_CERTIFICATE",
-        description="the path of a PEM file with a certificate and its private key, without a passphrase; "
-        "and none beside PARTNER_CLIENT_SECRET",
+        description="the path of a PEM file with a certificate and its RSA private key, without a passphrase"
+        "; and none beside PARTNER_CLIENT_SECRET",
     )
     identity_client_id: UUID | None = Field(
         None, alias="AZURE_CLIENT_ID", description="a GUID: the client id of a user-assigned identity"

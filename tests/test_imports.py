@@ -15,6 +15,7 @@ PLACES = {
     "azure.identity": {"toolbox", "wiring"},
     "azure.keyvault": {"vault", "wiring"},
     "azure.servicebus": {"queues", "reach", "toolbox", "wiring"},
+    "cryptography": {"settings"},
     "jwt": {"claims", "principal"},
     "msal": {"auth"},
     "pydantic": {

@@ -40,7 +40,7 @@ IN_A_VAULT = {
 ONE_SOURCE = "the https address of a key vault, or PARTNER_REFRESH_TOKEN set: exactly one of the two"
 A_NAME = "a secret's name (letters, digits, hyphens), set together with KEY_VAULT_URL"
 A_CERTIFICATE = (
-    "the path of a PEM file with a certificate and its private key, without a passphrase; "
+    "the path of a PEM file with a certificate and its RSA private key, without a passphrase; "
     "and none beside PARTNER_CLIENT_SECRET"
 )
 
@@ -344,7 +344,7 @@ def test_without_secret_and_certificate_it_is_the_managed_identity() -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A PEM file with a certificate and its private key."""
-    made = trustme.CA().issue_cert("agreements.example")
+    made = trustme.CA().issue_cert("agreements.example", key_type=trustme.KeyType.RSA)
     file = tmp_path / "certificate.pem"
     file.write_bytes(made.private_key_and_cert_chain_pem.bytes())
     return file
@@ -363,8 +363,13 @@ def test_a_secret_and_a_certificate_are_one_too_many(certificate: Path) -> None:
 
 
 def _other_key(pem: str) -> str:
-    other = trustme.CA().issue_cert("agreements.example")
+    other = trustme.CA().issue_cert("agreements.example", key_type=trustme.KeyType.RSA)
     return other.private_key_pem.bytes().decode() + pem[pem.index("-----BEGIN CERTIFICATE") :]
+
+
+def _elliptic(_: str) -> str:
+    made = trustme.CA().issue_cert("agreements.example", key_type=trustme.KeyType.ECDSA)
+    return made.private_key_and_cert_chain_pem.bytes().decode()
 
 
 @pytest.mark.parametrize(
@@ -375,13 +380,14 @@ def _other_key(pem: str) -> str:
         lambda pem: SECRET,
         lambda pem: "",
         _other_key,
+        _elliptic,
     ],
-    ids=["no-certificate", "no-key", "neither", "empty", "another-key"],
+    ids=["no-certificate", "no-key", "neither", "empty", "another-key", "elliptic"],
 )
 def test_a_file_that_proves_nothing_is_found_at_the_start(
     certificate: Path, spoil: Callable[[str], str]
 ) -> None:
-    """A file without both, or whose key is another certificate's, is named at start and never shown."""
+    """A file without both, or whose key is another's or not RSA, is named at start and never shown."""
     certificate.write_text(spoil(certificate.read_text()))
     given = {"PARTNER_CLIENT_SECRET": "", "PARTNER_CLIENT_CERTIFICATE": str(certificate)}
     assert problems(**given) == (f"PARTNER_CLIENT_CERTIFICATE must be {A_CERTIFICATE}",)
