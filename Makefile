@@ -31,7 +31,7 @@ look: $(VENV) ## Show what lies in a queue of the running stack, or in the ledge
 	$(BIN)/python -m local.look --ready-file $(READY) '$(value AT)'
 
 cli: $(VENV) ## Run a command of the product with the running stack's settings (ARGS="--help")
-	@$(BIN)/python -m local.cli --ready-file $(READY) -- $(ARGS)
+	@$(BIN)/python -m local.within --ready-file $(READY) agreements $(ARGS)
 
 test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 5 minutes
 	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run make fmt' >&2; exit 1; }

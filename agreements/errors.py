@@ -2,11 +2,13 @@
 
     AgreementsError
     ├── SettingsError         whoever deploys: settings are missing or wrong
+    ├── DeploymentError       whoever deploys: something around the app is not as it needs it
+    ├── ConsentError          whoever consents: the token that came of it would be of no use
     ├── EventError            the publisher: the event cannot be confirmed as it is
     ├── TokenError            whoever runs the app: no token for Partner Center
     ├── OversizeError         operations: with our properties the copy does not fit into a message
     └── PartnerCenterError    the call did not end in an agreement
-        ├── GateClosedError   we did not ask: the service wants to be left alone
+        ├── GateClosedError   we did not ask: the service wants to be left alone, or the app is refused
         ├── TemplateError     it refused a template that it has replaced meanwhile
         ├── AnswerError       it answered, and the answer was no
         └── NoAnswerError     it gave no answer that can be used
@@ -150,10 +152,131 @@ class Reason(StrEnum):
         Actor.NOBODY,
         "Wait: the call may have been recorded; the record is read before it is tried again.",
     )
+    REFRESH_TOKEN_MISSING = (
+        "RefreshTokenMissing",
+        Actor.APP_OWNER,
+        "Run agreements consent: the vault holds no refresh token under REFRESH_TOKEN_SECRET_NAME.",
+    )
+    REFRESH_TOKEN_EXPIRED = (
+        "RefreshTokenExpired",
+        Actor.APP_OWNER,
+        "Run agreements consent, and find out why nobody renewed the refresh token before it died.",
+    )
+    REFRESH_TOKEN_REVOKED = (
+        "RefreshTokenRevoked",
+        Actor.APP_OWNER,
+        "Run agreements consent: a new password or an administrator revoked the refresh token.",
+    )
+    MFA_DEMANDED = (
+        "MfaDemanded",
+        Actor.APP_OWNER,
+        "Run agreements consent and sign in with MFA: Entra demands it anew.",
+    )
+    CONDITIONAL_ACCESS = (
+        "ConditionalAccess",
+        Actor.APP_OWNER,
+        "Have the Conditional Access policy let the service user through, then run agreements consent.",
+    )
+    CONSENT_MISSING = (
+        "ConsentMissing",
+        Actor.APP_OWNER,
+        "Grant the app Microsoft Partner Center's user_impersonation, then run agreements consent.",
+    )
+    SERVICE_USER_REFUSED = (
+        "ServiceUserRefused",
+        Actor.APP_OWNER,
+        "Enable the user who consented and assign the app to them, or run agreements consent as another.",
+    )
+    CLIENT_SECRET_WRONG = (
+        "ClientSecretWrong",
+        Actor.APP_OWNER,
+        "Set PARTNER_CLIENT_SECRET to a secret's value of this app registration; its id is something else.",
+    )
+    CLIENT_SECRET_EXPIRED = (
+        "ClientSecretExpired",
+        Actor.APP_OWNER,
+        "Make a new secret for PARTNER_CLIENT_SECRET, or go over to the managed identity, which needs none.",
+    )
+    CLIENT_CREDENTIAL_MISSING = (
+        "ClientCredentialMissing",
+        Actor.APP_OWNER,
+        "Give the app a credential: a managed identity, PARTNER_CLIENT_CERTIFICATE or PARTNER_CLIENT_SECRET.",
+    )
+    CLIENT_IS_PUBLIC = (
+        "ClientIsPublic",
+        Actor.APP_OWNER,
+        "Register the redirect URI under Web, not as a public client: the app must be a confidential one.",
+    )
+    CLIENT_ASSERTION_REFUSED = (
+        "ClientAssertionRefused",
+        Actor.APP_OWNER,
+        "Upload the certificate to the app registration, and check its dates and this machine's clock.",
+    )
+    FEDERATION_MISSING = (
+        "FederationMissing",
+        Actor.APP_OWNER,
+        "Add the managed identity to the app registration as a federated credential, by its object id.",
+    )
+    MANAGED_IDENTITY_MISSING = (
+        "ManagedIdentityMissing",
+        Actor.APP_OWNER,
+        "Assign the identity of AZURE_CLIENT_ID here; on a person's machine sign in with az login and "
+        "set PARTNER_CLIENT_CERTIFICATE or PARTNER_CLIENT_SECRET.",
+    )
+    APP_UNKNOWN = (
+        "AppUnknown",
+        Actor.APP_OWNER,
+        "Check PARTNER_CLIENT_ID and PARTNER_TENANT_ID: that tenant has no such app, or disabled it.",
+    )
+    TOKEN_ENDPOINT_UNREACHABLE = (
+        "TokenEndpointUnreachable",
+        Actor.APP_OWNER,
+        "Check PARTNER_AUTHORITY_URL, PARTNER_TENANT_ID, and the way there: DNS, firewall, proxy, TLS.",
+    )
+    TOKEN_ENDPOINT_FAILING = (
+        "TokenEndpointFailing",
+        Actor.NOBODY,
+        "Wait: Microsoft Entra ID is failing for the moment.",
+    )
+    VAULT_UNREACHABLE = (
+        "VaultUnreachable",
+        Actor.APP_OWNER,
+        "Check KEY_VAULT_URL and the way there: DNS, firewall, private endpoint, TLS.",
+    )
+    VAULT_SECRET_DELETED = (
+        "VaultSecretDeleted",
+        Actor.APP_OWNER,
+        "Recover or purge the deleted secret of that name (az keyvault secret recover), then go on.",
+    )
+    VAULT_REFUSED = (
+        "VaultRefused",
+        Actor.APP_OWNER,
+        "Give the identity the role Key Vault Secrets Officer, and let it through the vault's firewall.",
+    )
     TOKEN_UNAVAILABLE = (
         "TokenUnavailable",
         Actor.APP_OWNER,
-        "Mend the app's sign-in (client credential, refresh token, consent); events wait meanwhile.",
+        "Look up the error code and mend the app's sign-in; events wait meanwhile.",
+    )
+    MFA_MISSING = (
+        "MfaMissing",
+        Actor.APP_OWNER,
+        "Run agreements consent and sign in with MFA: the consent in use was given without.",
+    )
+    AUDIENCE_REFUSED = (
+        "AudienceRefused",
+        Actor.APP_OWNER,
+        "Check PARTNER_CENTER_URL, then update this app: the audience of its token is no longer accepted.",
+    )
+    APP_KIND_REFUSED = (
+        "AppKindRefused",
+        Actor.APP_OWNER,
+        "Run agreements consent: Partner Center takes this call only for a user, not for an app alone.",
+    )
+    TOKEN_REFUSED = (
+        "TokenRefused",
+        Actor.APP_OWNER,
+        "Check that the user who consented is an Admin agent or Sales agent of the partner's tenant.",
     )
     ACCESS_REFUSED = (
         "AccessRefused",
@@ -174,6 +297,23 @@ class SettingsError(AgreementsError):
         self.problems = problems
 
 
+class DeploymentError(AgreementsError):
+    """Something around the app is not as it needs it; ``advice`` is what to do about it."""
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class ConsentError(AgreementsError):
+    """A person signed in, and the token lacks what Partner Center asks for: each of ``problems``."""
+
+    def __init__(self, problems: tuple[str, ...], advice: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+        self.advice = advice
+
+
 class EventError(AgreementsError):
     """The event cannot be confirmed as it is; ``field`` is the path of the field at fault, if one is."""
 
@@ -184,11 +324,23 @@ class EventError(AgreementsError):
 
 
 class TokenError(AgreementsError):
-    """No token for Partner Center; ``code`` is the token endpoint's own, if it gave one."""
+    """No token for Partner Center; ``code`` is the token endpoint's own, if it gave one.
 
-    def __init__(self, message: str, code: str | None = None) -> None:
+    ``invalid_grant`` tells that it was the refresh token which was refused, and not the app.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        reason: Reason = Reason.TOKEN_UNAVAILABLE,
+        *,
+        invalid_grant: bool = False,
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
+        self.invalid_grant = invalid_grant
 
 
 class OversizeError(AgreementsError):
@@ -213,11 +365,12 @@ class PartnerCenterError(AgreementsError):
 
 
 class GateClosedError(PartnerCenterError):
-    """The service asked to be left alone for longer than this delivery may wait: ``retry_after`` seconds."""
+    """We may not ask for longer than this delivery may wait: ``retry_after`` seconds, and the reason."""
 
-    def __init__(self, retry_after: float) -> None:
+    def __init__(self, retry_after: float, reason: Reason = Reason.THROTTLED) -> None:
         super().__init__(f"the gate to Partner Center is closed for {retry_after:.0f} s", write=False)
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class TemplateError(PartnerCenterError):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from agreements import envelopes, events, outcomes, telemetry
 from agreements.deadline import Deadline
-from agreements.deliveries import Delivery
+from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import AgreementsError, AnswerError, EventError, OversizeError, Reason
 from agreements.events import AcceptanceEvent, Agreement, Standing
 from agreements.outcomes import Attempt, Confirmed, Outcome, Policy, Rejected, Retry
@@ -144,10 +144,13 @@ class Handler:
     ) -> None:
         refusal = attempt.refusal
         waited = (self.now() - delivery.first_enqueued_time).total_seconds()
-        telemetry.log_delivery(
+        telemetry.log(
             {
                 "outcome": type(outcome).__name__,
                 "reason": None if isinstance(outcome, Confirmed) else outcome.reason,
+                "advice": outcome.reason.advice
+                if isinstance(outcome, Retry) and outcome.kind is RetryKind.SERVICE
+                else None,
                 "detail": outcome.detail if isinstance(outcome, Rejected) else None,
                 "recovered": True if isinstance(outcome, Confirmed) and outcome.recovered else None,
                 "retryKind": outcome.kind if isinstance(outcome, Retry) else None,
@@ -155,7 +158,7 @@ class Handler:
                 if isinstance(outcome, Retry)
                 else None,
                 "httpStatus": refusal.status if refusal else None,
-                "errorCode": refusal.code if refusal else None,
+                "errorCode": attempt.error_code,
                 "errorName": refusal.error_name if refusal else None,
                 "origin": delivery.origin,
                 "correlationId": str(delivery.correlation_id),

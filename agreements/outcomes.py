@@ -8,8 +8,8 @@
     tell, it waits to be read again, and is a duplicate only when that has lasted beyond its limit;
  4. a date just ahead of the clock waits until it has come;
  5. a date further ahead is rejected;
- 6. 429 or a closed gate waits, not less than the service asked for;
- 7. a refusal of the app itself waits the slow way: not the event's fault;
+ 6. 429, or a gate closed for it, waits, not less than the service asked for;
+ 7. a refusal of the app itself, or no token for it, waits the slow way: not the event's fault;
  8. a refusal of the customer waits while the customer is new, then is rejected by its reason;
  9. a refusal of a template that was replaced meanwhile is tried again with the new one;
 10. a refusal of the data is rejected;
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from agreements import access
 from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import (
     AgreementsError,
@@ -50,7 +51,7 @@ _CUSTOMER_REFUSALS: Mapping[tuple[int, str | None], Reason] = {
     (403, "800075"): Reason.CUSTOMER_UNDER_REVIEW,
     (403, "900416"): Reason.CUSTOMER_UNDER_REVIEW,
 }
-_APP_REFUSALS = {401, 403, 404, 405, 407, 410, 415, 501}
+_APP_REFUSALS = {403, 404, 405, 407, 410, 415, 501}
 _PASSING = {408, 409, 423, 425}
 
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -110,6 +111,13 @@ class Attempt:
     def refusal(self) -> Answer | None:
         """What the service said, if it answered and the answer was no."""
         return self.answer.answer if isinstance(self.answer, AnswerError) else None
+
+    @property
+    def error_code(self) -> str | None:
+        """The code by which the failure can be looked up: the service's, or the token endpoint's."""
+        if isinstance(self.answer, TokenError):
+            return self.answer.code
+        return self.refusal.code if self.refusal else None
 
     @property
     def posted(self) -> bool:
@@ -261,16 +269,24 @@ def _refusal(
     if isinstance(answer, AnswerError):
         return _answered(delivery, answer, policy, now)
     if isinstance(answer, GateClosedError):
-        return _Wait(
-            kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=answer.retry_after, counts=False
-        )
+        return _at_the_gate(answer)
     if isinstance(answer, TemplateError):
         return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.TEMPLATE_REPLACED)
     if isinstance(answer, TokenError):
-        return _Wait(kind=RetryKind.SERVICE, reason=Reason.TOKEN_UNAVAILABLE)
+        # Nothing was asked: counted, an event that is tried often would wait for long once it is mended.
+        return _Wait(kind=RetryKind.SERVICE, reason=answer.reason, counts=False)
     if isinstance(answer, PartnerCenterError) and answer.maybe_recorded:
         return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.NO_DEFINITE_ANSWER)
     return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.UNAVAILABLE)
+
+
+def _at_the_gate(closed: GateClosedError) -> _Wait:
+    if closed.reason is Reason.THROTTLED:
+        return _Wait(
+            kind=RetryKind.THROTTLED, reason=closed.reason, retry_after=closed.retry_after, counts=False
+        )
+    # Whoever is at the gate when it opens goes on at once: it may come back sooner than that.
+    return _Wait(kind=RetryKind.SERVICE, reason=closed.reason, counts=False)
 
 
 def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datetime) -> Rejected | _Wait:
@@ -278,6 +294,8 @@ def _answered(delivery: Delivery, error: AnswerError, policy: Policy, now: datet
     wait = answer.retry_after or 0.0
     if answer.status == 429:
         return _Wait(kind=RetryKind.THROTTLED, reason=Reason.THROTTLED, retry_after=wait)
+    if (no_access := access.no_access(answer.status, answer.code)) is not None:
+        return _Wait(kind=RetryKind.SERVICE, reason=no_access, retry_after=wait)
     if not error.about_event and 400 <= answer.status < 500 and answer.status not in _PASSING:
         return _Wait(kind=RetryKind.SERVICE, reason=Reason.ACCESS_REFUSED, retry_after=wait)
     refused = _CUSTOMER_REFUSALS.get((answer.status, answer.code))

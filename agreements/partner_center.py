@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
-from agreements import wire
+from agreements import access, wire
 from agreements.deadline import Deadline
 from agreements.errors import (
     AgreementsError,
@@ -24,9 +24,10 @@ from agreements.errors import (
     NoAnswerError,
     Reason,
     TemplateError,
+    TokenError,
 )
 from agreements.events import AcceptanceEvent, Agreement, same_contact
-from agreements.flight import Flight
+from agreements.flight import Fetched, Flight
 from agreements.gate import Gate
 from agreements.outcomes import ALREADY_EXISTS, DATE_AHEAD
 
@@ -184,29 +185,48 @@ class PartnerCenter:
         if current != template_ids:
             raise TemplateError
 
-    def _look_up_templates(self, deadline: Deadline) -> tuple[list[str], float]:
+    def _look_up_templates(self, deadline: Deadline) -> Fetched[list[str]]:
         call = _Call(path="/v1/agreements", query={"agreementType": _TYPE}, about_event=False)
         found = self._ask(call, deadline, lambda body: wire.read_template_ids(body, _TYPE))
-        return found, _TEMPLATE_SECONDS
+        return Fetched(found, _TEMPLATE_SECONDS)
 
     def _ask[T](self, call: _Call, deadline: Deadline, read: Callable[[bytes], T]) -> T:
-        """Return what a 2xx answer holds; a 401 is tried once more with a new token."""
-        token = self._tokens.token(deadline)
-        response = self._exchange(call, token, deadline)
-        if response.status == 401:
-            token = self._tokens.token(deadline, refused=token)
-            response = self._exchange(call, token, deadline)
+        """Return what a 2xx answer holds."""
+        response = self._authorized(call, deadline)
         if response.status != 429:
             self._gate.answered()
         if response.status in (200, 201):
+            self._gate.accepted()
             return _understood(read, response.body, call)
         answer = wire.read_refusal(response.status, response.headers, response.body, datetime.now(UTC))
         if answer.status == 429:
             self._gate.close(answer.retry_after or _THROTTLED_SECONDS)
+        if (reason := access.no_access(answer.status, answer.code)) is not None:
+            self._gate.refused(reason)
+        else:
+            self._gate.accepted()
         raise AnswerError(answer, write=call.write, about_event=call.about_event)
 
-    def _exchange(self, call: _Call, token: str, deadline: Deadline) -> _Response:
+    def _authorized(self, call: _Call, deadline: Deadline) -> _Response:
+        """Make the call with a token; a 401 is tried once more with a new one."""
         self._gate.pass_through(deadline)
+        try:
+            token = self._tokens.token(deadline)
+            response = self._exchange(call, token, deadline)
+            if response.status == 401:
+                token = self._tokens.token(deadline, refused=token)
+                response = self._exchange(call, token, deadline)
+        except TokenError as error:
+            # Who merely had no time left knows nothing about the token.
+            if deadline.left():
+                self._gate.refused(error.reason)
+            raise
+        except NoAnswerError:
+            self._gate.accepted()
+            raise
+        return response
+
+    def _exchange(self, call: _Call, token: str, deadline: Deadline) -> _Response:
         if not (left := deadline.left()):
             raise NoAnswerError("no time was left to ask", write=call.write)
         with _failures(call):

@@ -175,7 +175,7 @@ def _common(delivery: Delivery, attempt: Attempt) -> dict[Property, Scalar | Non
         Property.CORRELATION_ID: str(delivery.correlation_id),
         Property.EVENT_ID: (attempt.event_id or delivery.event_id)[:_LONGEST_EVENT_ID],
         Property.CUSTOMER_TENANT_ID: str(attempt.event.customer_tenant_id) if attempt.event else None,
-        Property.ERROR_CODE: refusal.code if refusal else None,
+        Property.ERROR_CODE: attempt.error_code,
         Property.HTTP_STATUS: refusal.status if refusal else None,
     }
 

@@ -1,7 +1,9 @@
 """The settings: frozen models of the environment, one per concern, and the only reader of ``os.environ``."""
 
 import os
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -11,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FilePath,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -33,6 +36,22 @@ def _connection(value: SecretStr) -> SecretStr:
     if not given.startswith("Endpoint=sb://") or "SharedAccess" not in given:
         raise ValueError
     return value
+
+
+def _key_and_certificate(path: Path) -> Path:
+    # Only here, since few set one and all wait for the start.
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        # Tells whether they belong together; without a passphrase of ours it would ask the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path, password="")
+        key = load_pem_private_key(path.read_bytes(), None)
+    except OSError:
+        raise ValueError from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError  # noqa: TRY004 - of the two, pydantic takes this one for a wrong value
+    return path
 
 
 HttpsUrl = Annotated[str, AfterValidator(_https)]
@@ -114,20 +133,70 @@ class PartnerCenterSettings(Concern):
 
 
 class TokenSettings(Concern):
-    """Where the partner's token comes from, and how this app proves itself there."""
+    """Where the partner's token comes from, and how this app proves itself there.
+
+    Without a secret and a certificate it does so by its managed identity, as a federated credential.
+    """
 
     authority: HttpsUrl = Field(
         "https://login.microsoftonline.com", alias="PARTNER_AUTHORITY_URL", description="an https address"
     )
     tenant_id: UUID = Field(alias="PARTNER_TENANT_ID", description="a GUID: the partner's tenant")
     client_id: UUID = Field(alias="PARTNER_CLIENT_ID", description="a GUID: the app registration's client id")
-    client_secret: SecretStr = Field(
-        alias="PARTNER_CLIENT_SECRET", description="a secret of the app registration"
+    client_secret: SecretStr | None = Field(
+        None, alias="PARTNER_CLIENT_SECRET", description="a secret of the app registration"
     )
-    refresh_token: SecretStr = Field(
-        alias="PARTNER_REFRESH_TOKEN", description="the refresh token of a consent given with MFA"
+    client_certificate: Annotated[FilePath, AfterValidator(_key_and_certificate)] | None = Field(
+        None,
+        alias="PARTNER_CLIENT_CERTIFICATE",
+        description="the path of a PEM file with a certificate and its RSA private key, without a passphrase"
+        "; and none beside PARTNER_CLIENT_SECRET",
+    )
+    identity_client_id: UUID | None = Field(
+        None, alias="AZURE_CLIENT_ID", description="a GUID: the client id of a user-assigned identity"
     )
     timeout: Seconds = Field(15, alias="TOKEN_TIMEOUT_SECONDS", description="seconds above 0")
+
+    @field_validator("client_certificate")
+    @classmethod
+    def _or_a_secret(cls, certificate: Path | None, info: ValidationInfo) -> Path | None:
+        if certificate is not None and info.data.get("client_secret") is not None:
+            raise ValueError
+        return certificate
+
+
+class RefreshTokenSettings(Concern):
+    """Where the refresh token lies: in a key vault, or on one machine in the environment."""
+
+    value: SecretStr | None = Field(
+        None,
+        alias="PARTNER_REFRESH_TOKEN",
+        description="the refresh token of a consent given with MFA (one machine only)",
+    )
+    vault_url: HttpsUrl | None = Field(
+        None,
+        alias="KEY_VAULT_URL",
+        description="the https address of a key vault, or PARTNER_REFRESH_TOKEN set: exactly one of the two",
+    )
+    secret_name: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,127}$")] | None = Field(
+        None,
+        alias="REFRESH_TOKEN_SECRET_NAME",
+        description="a secret's name (letters, digits, hyphens), set together with KEY_VAULT_URL",
+    )
+
+    @field_validator("vault_url")
+    @classmethod
+    def _either(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if (url is None) is (info.data.get("value") is None):
+            raise ValueError
+        return url
+
+    @field_validator("secret_name")
+    @classmethod
+    def _together(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if "vault_url" in info.data and (name is None) is not (info.data["vault_url"] is None):
+            raise ValueError
+        return name
 
 
 class RetrySettings(Concern):
@@ -189,9 +258,47 @@ class FunctionAppSettings(BaseModel):
     queues: QueueSettings
     partner_center: PartnerCenterSettings
     token: TokenSettings
+    refresh_token: RefreshTokenSettings
     retry: RetrySettings
     delivery: DeliverySettings
     telemetry: TelemetrySettings
+
+
+class PartnerSettings(BaseModel):
+    """What reaching Partner Center takes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    partner_center: PartnerCenterSettings
+    token: TokenSettings
+    refresh_token: RefreshTokenSettings
+
+
+class BusSettings(BaseModel):
+    """What reaching the queues takes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    service_bus: ServiceBusSettings
+    queues: QueueSettings
+
+
+class TimingSettings(BaseModel):
+    """How long to wait for what."""
+
+    model_config = ConfigDict(frozen=True)
+
+    retry: RetrySettings
+    delivery: DeliverySettings
+
+
+class ConsentSettings(BaseModel):
+    """What a person's sign-in takes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: TokenSettings
+    refresh_token: RefreshTokenSettings
 
 
 def read[T: BaseModel](model: type[T], environ: Mapping[str, str] = os.environ) -> T:

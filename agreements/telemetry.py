@@ -1,4 +1,4 @@
-"""One JSON line per delivery, and the host's trace around it where the worker has traces on."""
+"""One JSON line per delivery and per renewal, and the host's trace around a delivery, where there is one."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ class TraceContext(Protocol):
 type Trace = Callable[[TraceContext], AbstractContextManager[object]]
 
 
-def log_delivery(record: Mapping[str, str | float | bool | None], *, level: int) -> None:
+def log(record: Mapping[str, str | float | bool | None], *, level: int) -> None:
     """Write the line; what is unknown (``None``) is left out."""
     known = {name: value for name, value in record.items() if value is not None}
     logger.log(level, "%s", json.dumps(known, separators=(",", ":")))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.run import SAMPLES, Event, Options, Run
+from local.sign_in import CREDENTIALS
 from local.stack import StackError
 
 _DESCRIPTION = """\
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             as_json=given.json,
             ready_file=given.ready_file,
             seed=given.seed,
+            credential=given.credential,
         )
     except OSError as error:
         sys.stderr.write(f"{error.filename}: {error.strerror}\n")
@@ -54,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the account as one JSON object")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write here what leads to the parts")
     parser.add_argument("--seed", type=int, metavar="N", help="make the chance of faults repeatable")
+    parser.add_argument(
+        "--credential",
+        choices=CREDENTIALS,
+        default=CREDENTIALS[0],
+        help="what the app proves itself by to Entra: as in Azure (the default), by a certificate, or by a"
+        " secret, which brings its refresh token from the environment instead of Key Vault",
+    )
     return parser
 
 

@@ -9,9 +9,9 @@ from uuid import UUID
 from aiohttp import web
 
 from local import refusals
-from local.entra import Tokens
+from local.entra import PARTNER_CENTER, Issuing
 from local.ledger import ANY, CLOUD, CUSTOMER, Agreement, Entry, Ledger, Template, read, templates, zoneless
-from local.steering import CORRELATION_ID, REQUEST_ID
+from local.stamps import CORRELATION_ID, REQUEST_ID
 
 type Replay = Literal["refuse", "repeat"]
 
@@ -26,7 +26,7 @@ class Confirmations:
     duplicate; "repeat" gives the first answer again.
     """
 
-    def __init__(self, tokens: Tokens, ledger: Ledger, *, replay: Replay = "refuse") -> None:
+    def __init__(self, tokens: Issuing, ledger: Ledger, *, replay: Replay = "refuse") -> None:
         self._tokens, self._ledger = tokens, ledger
         self._remembers = replay == "repeat"
         self._answers: dict[tuple[str, str, bytes], dict[str, object]] = {}
@@ -68,6 +68,10 @@ class Confirmations:
         issued = self._tokens.find(token) if scheme.lower() == "bearer" else None
         if issued is None:
             raise refusals.token_missing()
+        if issued.audience != PARTNER_CENTER:
+            raise refusals.audience_invalid()
+        if not issued.mfa:
+            raise refusals.mfa_missing()
         return issued.user_id
 
 

@@ -59,24 +59,25 @@ class Rule(BaseModel):
         return self.method in (None, method) and self.path_contains in path
 
 
-_RULES = TypeAdapter(list[Rule])
-
-
 class InvalidRulesError(ValueError):
     """The list of rules cannot be read; the text names the rule by its place and the key."""
 
 
-def read(body: bytes) -> list[Rule]:
-    """Read a JSON list of rules.
+def read[R: Rule](body: bytes, model: type[R]) -> list[R]:
+    """Read a JSON list of rules of one kind.
 
     Raises:
         InvalidRulesError: it is no such list, or a key is unknown or has an impossible value.
     """
     try:
-        return _RULES.validate_json(body)
+        return TypeAdapter(list[model]).validate_json(body)  # type: ignore[valid-type]  # known at run time
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise InvalidRulesError("; ".join(found)) from None
+        raise InvalidRulesError(described(error)) from None
+
+
+def described(error: ValidationError) -> str:
+    """Return what is wrong, each with its place."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
 
 
 class Faults:

@@ -34,6 +34,16 @@ def token_missing() -> RefusedError:
     return _gateway(401, 800001, "The partner token is missing or not valid.")
 
 
+def audience_invalid() -> RefusedError:
+    """The token is for another API."""
+    return _gateway(401, 900420, "The token's audience is not valid.")
+
+
+def mfa_missing() -> RefusedError:
+    """The token's user has not passed MFA."""
+    return _gateway(401, 900421, "The token lacks multi-factor authentication.")
+
+
 def not_a_customer_id() -> RefusedError:
     """The customer in the path is no GUID."""
     return _gateway(400, 900118, "The customer id is not valid.")

@@ -15,6 +15,7 @@ from azure.servicebus import ServiceBusMessage
 from local import bus, control
 from local.bus import Bus
 from local.journey import Account, Journey, account, table
+from local.sign_in import Credential
 from local.stack import ROOT, Stack
 
 SAMPLES = ROOT / "local" / "samples"
@@ -43,6 +44,7 @@ class Options:
     as_json: bool
     ready_file: Path | None
     seed: int | None
+    credential: Credential
 
 
 class Run:
@@ -77,6 +79,7 @@ class Run:
             ready_file=self._options.ready_file,
             folder=ROOT / ".local",
             seed=self._options.seed,
+            credential=self._options.credential,
             heard=self._hear,
             say=tell,
         )

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -12,12 +14,17 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from local.sign_in import Credential
+from local.surroundings import surroundings
+
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 30.0
 _END_SECONDS = 1.0
-# A part that dies sooner than this after its start is not worth a third try.
+# A part that ends by itself without having answered, or sooner than this after its start, is not worth a
+# third try; one that somebody killed is, however often.
 _STABLE_SECONDS = 1.0
 _TRIES = 3
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
 
 _QUEUES = {
     "ACCEPTANCES_QUEUE": "agreement-acceptances",
@@ -36,13 +43,26 @@ _DEFAULTS = {
 }
 
 
+# Each part's options that name a port, and the variable by which it tells which one it took.
+_PORTS = {
+    "service_bus": {"--port": "ServiceBus"},
+    "partner_center": {
+        "--port": "PARTNER_CENTER_URL",
+        "--entra-port": "PARTNER_AUTHORITY_URL",
+        "--key-vault-port": "KEY_VAULT_URL",
+        "--identity-port": "IDENTITY_ENDPOINT",
+    },
+    "functions_host": {"--port": "FUNCTIONS_HOST_URL"},
+}
+
+
 class StackError(Exception):
     """A part does not start, or does not stay up."""
 
 
 @dataclass(slots=True)
 class Part:
-    """One program of the stack; ``arguments`` are renewed once its ports are known."""
+    """One program of the stack; the ports that it took at first it is given again."""
 
     name: str
     arguments: list[str]
@@ -51,6 +71,8 @@ class Part:
     process: asyncio.subprocess.Process | None = None
     reading: asyncio.Task[None] | None = None
     started: float = field(default=0.0)
+    answered: bool = field(default=False)
+    kept_ports: dict[str, int] = field(default_factory=dict)
 
     async def start(self) -> dict[str, str]:
         """Start the program and return the environment that leads to it.
@@ -58,12 +80,13 @@ class Part:
         Raises:
             StackError: it ended, or said nothing in time, before it answered.
         """
-        self.started = monotonic()
+        self.started, self.answered = monotonic(), False
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             f"local.{self.name}",
             *self.arguments,
+            *(f"{option}={self.kept_ports.get(option, 0)}" for option in _PORTS[self.name]),
             # Its end of input is our end, however we end; a group of its own keeps Ctrl-C for us alone.
             "--until-stdin-closes",
             stdin=asyncio.subprocess.PIPE,
@@ -79,8 +102,17 @@ class Part:
         either: set[asyncio.Future[Any]] = {announced, self.reading}
         await asyncio.wait(either, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not announced.done():
+            await self.end()
             raise StackError(f"{self.name} did not start: its own words are above")
+        self.answered = True
+        self._keep_ports(announced.result())
         return announced.result()
+
+    def _keep_ports(self, announced: Mapping[str, str]) -> None:
+        for option, name in _PORTS[self.name].items():
+            endpoint = announced.get(name, "").split(";")[0].removeprefix("Endpoint=")
+            if port := urlsplit(endpoint).port:
+                self.kept_ports[option] = port
 
     async def _read(self, lines: asyncio.StreamReader, announced: asyncio.Future[dict[str, str]]) -> None:
         while line := await lines.readline():
@@ -135,35 +167,31 @@ class Stack:
         ready_file: Path | None,
         folder: Path,
         seed: int | None,
+        credential: Credential,
         heard: Callable[[str], None],
         say: Callable[[str], None],
     ) -> None:
         own = _QUEUES | {name: os.environ.get(name, value) for name, value in _DEFAULTS.items()}
-        # A proxy of the surroundings must not come between the parts.
-        aside = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1")))
         self.environment = own
-        self._environ = {**os.environ, **own, "NO_PROXY": aside, "no_proxy": aside}
+        self._environ = surroundings() | own
         self._ready_file = ready_file
         self._say = say
         seeding = [] if seed is None else ["--seed", str(seed)]
         entities = ["--entities", str(_with_short_locks(folder))]
         certificates = ["--certificates", str(folder / "certificates")]
-        self._service_bus = Part("service_bus", ["--port", "0", *entities], self._environ)
-        self._partner_center = Part(
-            "partner_center", ["--port", "0", "--entra-port", "0", *certificates, *seeding], self._environ
-        )
+        proof = ["--credential", credential]
+        self._service_bus = Part("service_bus", entities, self._environ)
+        self._partner_center = Part("partner_center", [*certificates, *proof, *seeding], self._environ)
         self._functions_host = Part("functions_host", [], self._environ, heard)
         self._parts = (self._service_bus, self._partner_center, self._functions_host)
 
     async def __aenter__(self) -> Self:
         """Start the parts and write the ready file."""
         try:
-            servers = await asyncio.gather(self._service_bus.start(), self._partner_center.start())
-            for announced in servers:
+            for announced in await asyncio.gather(self._service_bus.start(), self._partner_center.start()):
                 self.environment.update(announced)
                 self._environ.update(announced)
-            self._keep_ports()
-            await self._functions_host.start()
+            self.environment.update(await self._functions_host.start())
         except BaseException:
             await self._end()
             raise
@@ -189,30 +217,20 @@ class Stack:
             for task in watching:
                 task.cancel()
 
-    def _keep_ports(self) -> None:
-        endpoint = self.environment["ServiceBus"].split(";")[0].removeprefix("Endpoint=")
-        ports = {
-            "service_bus": {"--port": endpoint},
-            "partner_center": {
-                "--port": self.environment["PARTNER_CENTER_URL"],
-                "--entra-port": self.environment["PARTNER_AUTHORITY_URL"],
-            },
-        }
-        for part in (self._service_bus, self._partner_center):
-            for option, url in ports[part.name].items():
-                part.arguments[part.arguments.index(option) + 1] = str(urlsplit(url).port)
-
     async def _watch(self, part: Part) -> None:
-        quick = 0
+        failures = 0
         while True:
             assert part.process is not None
             code = await part.process.wait()
-            quick = quick + 1 if monotonic() - part.started < _STABLE_SECONDS else 0
-            if quick == _TRIES:
+            stable = part.answered and monotonic() - part.started >= _STABLE_SECONDS
+            failures = 0 if stable or code in _KILLED else failures + 1
+            if failures == _TRIES:
                 raise StackError(f"{part.name} dies as soon as it is started")
             self._say(f"{part.name} ended ({_ending(code)}) and is started again")
-            await part.start()
-            self._write_ready_file()
+            # If it ended before it answered, its end is what comes next.
+            with suppress(StackError):
+                await part.start()
+                self._write_ready_file()
 
     def _write_ready_file(self) -> None:
         if self._ready_file is None:

@@ -1,29 +1,25 @@
-"""The control routes of the Partner Center stand-in, and the middleware that obeys them."""
+"""The control routes that every https part has, and the middleware that obeys them."""
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from local import faults as rules
 from local.calls import Calls
-from local.faults import Faults, Rule
-from local.ledger import Entry
+from local.faults import Faults, InvalidRulesError, Rule, read
 
-_CONTROL = "/_control/"
-REQUEST_ID = web.RequestKey("request_id", str)
-CORRELATION_ID = web.RequestKey("correlation_id", str)
+CONTROL = "/_control/"
 
 
-def routes(faults: Faults, ledger: Iterable[Entry], calls: Calls) -> list[web.RouteDef]:
+def routes(faults: Faults, calls: Calls, *, rules: type[Rule] = Rule) -> list[web.RouteDef]:
     """Build the control routes; they need no token and meet no fault."""
 
     async def put_faults(request: web.Request) -> web.Response:
         try:
-            faults.replace(rules.read(await request.read()))
-        except rules.InvalidRulesError as error:
+            faults.replace(read(await request.read(), rules))
+        except InvalidRulesError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.Response(status=204)
 
@@ -31,63 +27,52 @@ def routes(faults: Faults, ledger: Iterable[Entry], calls: Calls) -> list[web.Ro
         faults.replace([])
         return web.Response(status=204)
 
-    async def get_ledger(_: web.Request) -> web.Response:
-        return web.json_response([_line(entry) for entry in ledger])
-
     async def get_calls(_: web.Request) -> web.Response:
         return web.json_response(calls.document)
 
     return [
-        web.put(f"{_CONTROL}faults", put_faults),
-        web.delete(f"{_CONTROL}faults", delete_faults),
-        web.get(f"{_CONTROL}ledger", get_ledger),
-        web.get(f"{_CONTROL}calls", get_calls),
+        web.put(f"{CONTROL}faults", put_faults),
+        web.delete(f"{CONTROL}faults", delete_faults),
+        web.get(f"{CONTROL}calls", get_calls),
     ]
 
 
-def _line(entry: Entry) -> dict[str, object]:
-    return {
-        "customerTenantId": str(entry.customer),
-        "userId": entry.user_id,
-        **entry.agreement.document,
-        "requestId": entry.request_id,
-        "correlationId": entry.correlation_id,
-        "recordedAt": entry.recorded_at.strftime("%FT%T.%fZ"),
-    }
+def answer(rule: Rule) -> web.Response | None:
+    """Answer as a rule says; nothing when it lets the call through."""
+    if rule.status is None:
+        return None
+    if isinstance(rule.body, str):
+        return web.Response(status=rule.status, text=rule.body, headers=rule.headers)
+    headers = {"Content-Type": "application/json", **rule.headers}
+    return web.Response(status=rule.status, body=json.dumps(rule.body).encode(), headers=headers)
 
 
-def obeying(faults: Faults, calls: Calls) -> Middleware:
-    """Build the middleware that counts every call of the API and lets the faults at it."""
+def obeying(
+    faults: Faults, calls: Calls, *, answer: Callable[[Rule], web.Response | None] = answer
+) -> Middleware:
+    """Build the middleware that counts every call and lets the faults at it."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_CONTROL):
+        if request.path.startswith(CONTROL):
             return await handler(request)
-        if request.method == "POST":
-            calls.posted(request.path, await request.read(), request[REQUEST_ID])
         rule = faults.use(request.method, request.path) or Rule()
-        response = await _disturbed(request, handler, rule)
+        await asyncio.sleep(rule.delay_seconds)
+        response: web.StreamResponse | None = answer(rule)
+        if response is None:
+            response = await _done(request, handler, rule)
         calls.answered(request.method, _route(request), None if rule.drop else response.status)
         return response
 
     return middleware
 
 
-async def _disturbed(request: web.Request, handler: Handler, rule: Rule) -> web.StreamResponse:
-    await asyncio.sleep(rule.delay_seconds)
-    if rule.status:
-        return _answer(rule, rule.status)
+async def _done(request: web.Request, handler: Handler, rule: Rule) -> web.StreamResponse:
+    """Let the call through as far as the rule has it."""
     response = web.Response() if rule.drop == "before" else await handler(request)
     if rule.drop and request.transport:
         request.transport.abort()
     return response
-
-
-def _answer(rule: Rule, status: int) -> web.Response:
-    if isinstance(rule.body, str):
-        return web.Response(status=status, text=rule.body, headers=rule.headers)
-    headers = {"Content-Type": "application/json", **rule.headers}
-    return web.Response(status=status, body=json.dumps(rule.body).encode(), headers=headers)
 
 
 def _route(request: web.Request) -> str:

@@ -44,11 +44,12 @@ def identity(directory: Path) -> Identity:
 def _issue(bundle: Path, server: Path) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("localhost", "127.0.0.1")
-    _write(bundle, [Path(certifi.where()).read_bytes(), authority.cert_pem.bytes()], mode=0o644)
-    _write(server, [issued.private_key_and_cert_chain_pem.bytes()], mode=0o600)
+    write(bundle, [Path(certifi.where()).read_bytes(), authority.cert_pem.bytes()], mode=0o644)
+    write(server, [issued.private_key_and_cert_chain_pem.bytes()], mode=0o600)
 
 
-def _write(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
+def write(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
+    """Write a file anew, from its first byte with these permissions."""
     path.unlink(missing_ok=True)
     path.touch(mode=mode, exist_ok=False)
     path.write_bytes(b"".join(parts))
@@ -56,9 +57,11 @@ def _write(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
 
 @asynccontextmanager
 async def listening(
-    application: web.Application, context: ssl.SSLContext, *, port: int = 0
+    application: web.Application, context: ssl.SSLContext | None, *, port: int = 0
 ) -> AsyncIterator[str]:
     """Serve ``application`` over https on the loopback address while the block runs; yield its base URL.
+
+    Without a context it is plain http, for what is so in Azure too.
 
     Raises:
         OSError: ``EADDRINUSE`` when ``port`` is taken.
@@ -69,7 +72,7 @@ async def listening(
     assert runner.server
     server = await asyncio.get_running_loop().create_server(runner.server, sock=listener, ssl=context)
     try:
-        yield f"https://localhost:{listener.getsockname()[1]}"
+        yield f"{'https' if context else 'http'}://localhost:{listener.getsockname()[1]}"
     finally:
         server.close()
         await runner.cleanup()

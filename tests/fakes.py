@@ -1,6 +1,7 @@
 """Builders of what the product passes around, and fakes with a list: one place for every test."""
 
 import json
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -121,6 +122,10 @@ class FakeClock:
         """Let that much time pass at once."""
         self.slept.append(seconds)
         self.now += seconds
+
+    def wait(self, _: threading.Condition, seconds: float) -> None:
+        """Let that much time pass instead of waiting for a condition."""
+        self.sleep(seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,7 +95,7 @@ def _handler(end: Callable[[], FarEnd]) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            self.send_response(said.status)
+            self.send_response_only(said.status)  # and no Date but the script's own
             length = len(said.body) if said.content_length is None else said.content_length
             for name, value in {"Content-Length": str(length), **said.headers}.items():
                 self.send_header(name, value)

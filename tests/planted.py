@@ -90,6 +90,12 @@ def templates(*ids: str) -> Answer:
     return say({"items": [{"templateId": name, "agreementType": TYPE, "versionRank": 1} for name in ids]})
 
 
+def in_turn(*answers: Answer) -> Answer:
+    """Answer one way after the other."""
+    left = list(answers)
+    return lambda asked: left.pop(0)(asked)
+
+
 def event(**changes: object) -> bytes:
     return json.dumps({**EVENT, **changes}).encode()
 
@@ -134,7 +140,7 @@ PLAYS: Mapping[str, Play] = {
     "under review": Play(post=echo(403, 800073), enqueued=OLD),
     "refused": Play(post=echo(400, 800002)),
     "refused without a code": Play(post=echo(400, " ".join(PLANTED))),
-    "template replaced": Play(post=echo(400, 1), templates=templates(OTHER_TEMPLATE)),
+    "template replaced": Play(post=echo(400, 1), templates=in_turn(CURRENT, templates(OTHER_TEMPLATE))),
     "token refused": Play(post=echo(401)),
     "role missing": Play(post=text(f"{PLANTED} may not", 403)),
     "redirected": Play(post=echo(307)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agreements import handler, settings, telemetry
+from agreements import access, handler, settings, telemetry
 from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
@@ -24,12 +24,32 @@ SETTINGS = [
     if isinstance(concern.annotation, type) and issubclass(concern.annotation, BaseModel)
     for field in concern.annotation.model_fields.values()
 ]
+REASONS = list(Reason)
 ENTITIES = json.loads((ROOT / "infra" / "service-bus.json").read_text())
 
 
 def reasons_table() -> str:
     rows = [f"| `{reason}` | {reason.actor} | {reason.advice} |" for reason in Reason]
     return "\n".join(["| reason | who acts | advice |", "|---|---|---|", *rows])
+
+
+def refusals_table() -> str:
+    """Return what docs/sign-in.md tells of each reason for which there is no token, or no access with one."""
+    numbers = [(of, f"AADSTS{number}") for of, numbers in access.ENTRA.items() for number in numbers]
+    codes = numbers + [(of, f"{status} {code}") for (status, code), of in access.PARTNER_CENTER.items()]
+    first, last = REASONS.index(Reason.REFRESH_TOKEN_MISSING), REASONS.index(Reason.ACCESS_REFUSED)
+    rows = [
+        f"| `{reason}` | {', '.join(code for of, code in codes if of is reason)} | {reason.advice} |"
+        for reason in REASONS[first : last + 1]
+    ]
+    return "\n".join(["| reason | codes | what to do |", "|---|---|---|", *rows])
+
+
+def test_every_refusal_is_in_the_guide() -> None:
+    """The guide to signing in has every reason of a missing token with the codes by which people search."""
+    guide = (ROOT / "docs" / "sign-in.md").read_text()
+    told = guide.split("<!-- refusals -->\n", 1)[1].split("\n<!-- /refusals -->", 1)[0]
+    assert told == refusals_table(), f"the list should read:\n{refusals_table()}"
 
 
 def table_after(heading: str) -> dict[str, str]:
@@ -115,7 +135,7 @@ def test_the_emulators_entities_are_the_provisioned_ones() -> None:
 def test_every_field_of_the_log_is_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever searches the log finds each field of a line in the README, and none that is not there."""
     lines: list[Mapping[str, object]] = []
-    monkeypatch.setattr(telemetry, "log_delivery", lambda record, *, level: lines.append(record))
+    monkeypatch.setattr(telemetry, "log", lambda record, *, level: lines.append(record))
     handler_over(FakePartnerCenter(agreement()), FakeOutbox())(delivery())
     [line] = lines
     told = {name.strip(" `") for names in table_after("What is logged") for name in names.split(",")}

@@ -78,9 +78,11 @@ def test_event_error_carries_its_reason_and_field() -> None:
 
 def test_token_error_carries_the_endpoints_code() -> None:
     """The code by which an administrator looks the failure up is kept as data."""
-    error = TokenError("the token endpoint refused", code="AADSTS50076")
+    error = TokenError("the token endpoint refused", "AADSTS50076", Reason.MFA_DEMANDED, invalid_grant=True)
     assert (str(error), error.code) == ("the token endpoint refused", "AADSTS50076")
-    assert TokenError("no answer").code is None
+    assert (error.reason, error.invalid_grant) == (Reason.MFA_DEMANDED, True)
+    error = TokenError("no answer")
+    assert (error.code, error.reason, error.invalid_grant) == (None, Reason.TOKEN_UNAVAILABLE, False)
 
 
 def test_a_closed_gate_was_never_a_write() -> None:
@@ -88,6 +90,8 @@ def test_a_closed_gate_was_never_a_write() -> None:
     error = GateClosedError(89.6)
     assert str(error) == "the gate to Partner Center is closed for 90 s"
     assert (error.retry_after, error.write, error.maybe_recorded) == (89.6, False, False)
+    assert error.reason is Reason.THROTTLED
+    assert GateClosedError(5, Reason.MFA_MISSING).reason is Reason.MFA_MISSING
 
 
 @pytest.mark.parametrize(

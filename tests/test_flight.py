@@ -7,7 +7,7 @@ import pytest
 
 from agreements.deadline import Deadline
 from agreements.errors import AgreementsError, TokenError
-from agreements.flight import Flight
+from agreements.flight import Fetched, Flight
 from tests.fakes import FakeClock
 
 AMPLE = Deadline.after(1e6)
@@ -25,16 +25,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 class Fetch:
     """Fetches "1", "2" and so on, or fails as it is told, once for each error."""
 
-    def __init__(self, *errors: Exception) -> None:
+    def __init__(self, *errors: Exception, spare: float = 0.0) -> None:
         self.errors = list(errors)
+        self.spare = spare
         self.deadlines: list[Deadline] = []
 
-    def __call__(self, deadline: Deadline) -> tuple[str, float]:
+    def __call__(self, deadline: Deadline) -> Fetched[str]:
         """Fetch, or fail."""
         self.deadlines.append(deadline)
         if self.errors:
             raise self.errors.pop(0)
-        return str(self.count), GOOD_SECONDS
+        return Fetched(str(self.count), GOOD_SECONDS, self.spare)
 
     @property
     def count(self) -> int:
@@ -45,12 +46,12 @@ class Fetch:
 class Held(Fetch):
     """Holds whoever fetches until it is released."""
 
-    def __init__(self, *errors: Exception) -> None:
-        super().__init__(*errors)
+    def __init__(self, *errors: Exception, spare: float = 0.0) -> None:
+        super().__init__(*errors, spare=spare)
         self.held = threading.Event()
         self.release = threading.Event()
 
-    def __call__(self, deadline: Deadline) -> tuple[str, float]:
+    def __call__(self, deadline: Deadline) -> Fetched[str]:
         """Hold, then fetch."""
         self.held.set()
         assert self.release.wait(5)
@@ -89,9 +90,9 @@ def test_a_value_is_kept_while_it_is_good(clock: FakeClock) -> None:
 def test_a_value_is_good_from_when_it_came(clock: FakeClock) -> None:
     """The time that fetching took does not shorten the time for which the value is good."""
 
-    def slow(deadline: Deadline) -> tuple[str, float]:
+    def slow(deadline: Deadline) -> Fetched[str]:
         clock.now += 50
-        return str(clock.now), GOOD_SECONDS
+        return Fetched(str(clock.now), GOOD_SECONDS)
 
     flight = Flight(slow)
     assert flight.get(AMPLE) == "150.0"
@@ -124,6 +125,61 @@ def test_what_was_refused_is_dropped_even_if_there_is_no_other(clock: FakeClock)
     assert flight.get(AMPLE) == "3"
 
 
+# --- spare seconds
+
+
+def test_a_value_in_its_spare_seconds_is_renewed(clock: FakeClock) -> None:
+    """Whoever asks first in the spare seconds fetches a new value, and gets it."""
+    flight = Flight(Fetch(spare=10))
+    assert flight.get(AMPLE) == "1"
+    clock.now += GOOD_SECONDS
+    assert [flight.get(AMPLE), flight.get(AMPLE)] == ["2", "2"]
+
+
+def test_nobody_waits_while_a_value_in_its_spare_seconds_is_renewed(clock: FakeClock) -> None:
+    """While one thread renews it the others get the old value at once, whatever time they have."""
+    flight = Flight(fetch := Held(spare=10))
+    fetch.release.set()
+    assert flight.get(AMPLE) == "1"
+    clock.now += GOOD_SECONDS
+    fetch.held.clear()
+    fetch.release.clear()
+    with ThreadPoolExecutor(1) as pool:
+        renewing = pool.submit(flight.get, AMPLE)
+        assert fetch.held.wait(5)
+        assert [flight.get(AMPLE), flight.get(Deadline.after(0))] == ["1", "1"]
+        fetch.release.set()
+        assert renewing.result() == "2"
+    assert flight.get(AMPLE) == "2"
+
+
+def test_a_value_in_its_spare_seconds_outlives_a_failure(clock: FakeClock) -> None:
+    """If it cannot be renewed the old value does until its end; the failure is remembered as any other."""
+    flight = Flight(fetch := Fetch(spare=10), failure_seconds=5)
+    assert flight.get(AMPLE) == "1"
+    clock.now += GOOD_SECONDS
+    error = TokenError("none")
+    fetch.errors = [error, error, error]
+    assert [flight.get(AMPLE), flight.get(AMPLE)] == ["1", "1"]
+    assert fetch.count == 2
+    clock.now += 5.001
+    assert flight.get(AMPLE) == "1"
+    assert fetch.count == 3
+    clock.now += 5
+    assert failure(lambda: flight.get(AMPLE)) is error
+
+
+def test_what_was_refused_is_not_given_in_its_spare_seconds(clock: FakeClock) -> None:
+    """A refused value has no spare seconds: a new one, or the failure to get one."""
+    flight = Flight(fetch := Fetch(spare=10))
+    refused = flight.get(AMPLE)
+    clock.now += GOOD_SECONDS
+    fetch.errors = [TokenError("none")]
+    failure(lambda: flight.get(AMPLE, refused=refused))
+    clock.now += 0.001
+    assert flight.get(AMPLE) == "3"
+
+
 # --- failures
 
 
@@ -150,7 +206,7 @@ def test_a_failure_is_remembered(clock: FakeClock) -> None:
 def test_a_failure_is_remembered_from_when_it_came(clock: FakeClock) -> None:
     """A failure that took long is as fresh as any other when it comes."""
 
-    def slow(deadline: Deadline) -> tuple[str, float]:
+    def slow(deadline: Deadline) -> Fetched[str]:
         clock.now += 50
         raise errors.pop()
 

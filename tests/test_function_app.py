@@ -45,9 +45,28 @@ def test_each_queue_has_its_trigger(functions: dict[str, func.Function], name: s
     assert binding.get("autoCompleteMessages") in (None, True)
 
 
+def test_the_renewal_has_its_timer(functions: dict[str, func.Function]) -> None:
+    """Once a day, at an odd minute, and not at every start; the host remembers a day that was missed."""
+    [binding] = json.loads(functions["renew_refresh_token"].get_function_json())["bindings"]
+    assert binding["type"] == "timerTrigger"
+    assert binding["schedule"] == "0 17 3 * * *"
+    assert binding.get("runOnStartup") in (None, False)
+    assert binding.get("useMonitor") in (None, True)
+
+
 def test_there_are_no_other_triggers(functions: dict[str, func.Function]) -> None:
-    """Two triggers, no more."""
-    assert set(functions) == {"confirm_acceptance", "retry_acceptance"}
+    """Three triggers, no more."""
+    assert set(functions) == {"confirm_acceptance", "retry_acceptance", "renew_refresh_token"}
+
+
+def test_the_timer_renews(
+    app: ModuleType, functions: dict[str, func.Function], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer renews once each time, and returns nothing."""
+    renewed: list[bool] = []
+    monkeypatch.setattr(app, "renewal", lambda: renewed.append(True))
+    assert functions["renew_refresh_token"].get_user_function()(object()) is None
+    assert renewed == [True]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +102,7 @@ def test_missing_settings_stop_the_app_at_import() -> None:
         check=False,
     )
     assert ended.returncode == 1
-    for name in ("ServiceBus", "PARTNER_TENANT_ID", "PARTNER_CLIENT_ID", "PARTNER_REFRESH_TOKEN"):
+    for name in ("ServiceBus", "PARTNER_TENANT_ID", "PARTNER_CLIENT_ID", "KEY_VAULT_URL"):
         assert name in ended.stderr
     assert "planted" not in ended.stderr
 

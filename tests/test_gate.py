@@ -1,9 +1,12 @@
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import pytest
 
 from agreements.deadline import Deadline
-from agreements.errors import GateClosedError
+from agreements.errors import GateClosedError, Reason
 from agreements.gate import Gate
 from tests.fakes import FakeClock
 
@@ -20,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture
 def gate(clock: FakeClock) -> Gate:
-    return Gate(clock, clock.sleep)
+    return Gate(clock, clock.wait)
 
 
 def refused(gate: Gate, left: float = AMPLE) -> float:
@@ -62,7 +65,7 @@ def test_how_long_a_delivery_may_wait(
     """
     gate.close(seconds)
     assert refused(gate, left) == seconds - waited
-    assert clock.slept == ([waited] if waited else [])
+    assert sum(clock.slept) == waited
 
 
 @pytest.mark.parametrize(("seconds", "closed"), [(3599, 3599), (3601, 3600), (float("inf"), 3600)])
@@ -88,16 +91,17 @@ def test_a_gate_opens_by_itself(gate: Gate, clock: FakeClock) -> None:
     assert clock.slept == []
 
 
-def test_a_gate_that_closes_anew_meanwhile_is_closed(clock: FakeClock) -> None:
-    """Who waits looks again: a gate that was closed anew is waited for within the same minute, not longer."""
+def test_a_gate_that_closes_anew_meanwhile_is_waited_for(clock: FakeClock) -> None:
+    """Who waits looks again, and goes on waiting, for a minute in all."""
 
-    def sleep(seconds: float) -> None:
+    def wait(_: threading.Condition, seconds: float) -> None:
         clock.sleep(seconds)
-        reclosed.close(90)
+        if len(clock.slept) == 1:
+            reclosed.close(90)
 
-    reclosed = Gate(clock, sleep)
+    reclosed = Gate(clock, wait)
     reclosed.close(5)
-    assert refused(reclosed) == 90
+    assert refused(reclosed) == 35
     assert clock.slept == [5, 55]
 
 
@@ -157,3 +161,106 @@ def test_it_waits_for_real_unless_told_otherwise() -> None:
     gate.close(0.001)
     gate.pass_through(Deadline.after(AMPLE))
     assert monotonic() - closed > 0.001
+
+
+# --- closed because the app is refused
+
+DEAD = Reason.REFRESH_TOKEN_EXPIRED
+
+
+def elsewhere[T](do: Callable[[], T]) -> T:
+    """Do something in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(do).result(10)
+
+
+def test_a_refused_app_closes_the_gate_with_its_reason(gate: Gate) -> None:
+    """A delivery that meets the closed gate is told why it is closed, and until when."""
+    gate.refused(DEAD)
+    with pytest.raises(GateClosedError) as caught:
+        gate.pass_through(Deadline.after(0))
+    assert (caught.value.reason, caught.value.retry_after) == (DEAD, 10)
+
+
+def test_one_delivery_at_a_time_tries_again(gate: Gate, clock: FakeClock) -> None:
+    """When the time has come one is let through; all others find the gate closed until it tells."""
+    gate.refused(DEAD)
+    gate.pass_through(Deadline.after(AMPLE))
+    assert clock.slept == [10]
+    gate.pass_through(Deadline.after(0))
+    assert elsewhere(lambda: refused(gate, 0)) == 60
+
+
+def test_whoever_tried_in_vain_closes_it_for_longer(gate: Gate, clock: FakeClock) -> None:
+    """Each time in vain it is closed for twice as long, for a minute at most."""
+    gate.refused(Reason.MFA_MISSING)
+    for _ in range(4):
+        gate.pass_through(Deadline.after(AMPLE))
+        gate.refused(DEAD)
+    assert clock.slept == [10, 20, 40, 60]
+    with pytest.raises(GateClosedError) as caught:
+        gate.pass_through(Deadline.after(0))
+    assert (caught.value.reason, caught.value.retry_after) == (DEAD, 60)
+
+
+def test_those_already_on_their_way_know_nothing_new(gate: Gate, clock: FakeClock) -> None:
+    """What was asked before the gate closed neither closes it for longer nor opens it."""
+    gate.refused(DEAD)
+    gate.refused(DEAD)
+    gate.accepted()
+    assert refused(gate, 0) == 10
+    clock.now += 10
+    gate.pass_through(Deadline.after(0))
+    elsewhere(lambda: gate.refused(DEAD))
+    elsewhere(gate.accepted)
+    assert elsewhere(lambda: refused(gate, 0)) == 60
+
+
+def test_whoever_was_accepted_opens_it_for_all(gate: Gate, clock: FakeClock) -> None:
+    """Once one got through the gate is as good as new: open, and the next break starts small."""
+    gate.refused(DEAD)
+    gate.pass_through(Deadline.after(AMPLE))
+    gate.accepted()
+    elsewhere(lambda: gate.pass_through(Deadline.after(0)))
+    gate.refused(DEAD)
+    assert elsewhere(lambda: refused(gate, 0)) == 10
+
+
+def test_those_who_wait_go_on_as_soon_as_it_opens() -> None:
+    """Nobody sleeps on after the gate was opened."""
+    clock, waiting, go_on = FakeClock(), threading.Event(), threading.Event()
+
+    def wait(condition: threading.Condition, _: float) -> None:
+        waiting.set()
+        condition.wait(10)
+        go_on.set()
+
+    gate = Gate(clock, wait)
+    gate.refused(DEAD)
+    clock.now += 10
+    gate.pass_through(Deadline.after(AMPLE))
+    with ThreadPoolExecutor(1) as pool:
+        waiter = pool.submit(gate.pass_through, Deadline.after(AMPLE))
+        assert waiting.wait(10)
+        gate.accepted()
+        waiter.result(5)
+    assert go_on.is_set()
+
+
+def test_one_that_never_tells_is_followed_by_another(gate: Gate, clock: FakeClock) -> None:
+    """A delivery that was let through and ended without a word does not keep the gate closed for ever."""
+    gate.refused(DEAD)
+    gate.pass_through(Deadline.after(AMPLE))
+    elsewhere(lambda: gate.pass_through(Deadline.after(AMPLE)))
+    assert clock.slept == [10, 60]
+
+
+def test_a_throttled_service_is_left_alone_by_those_who_try_again(gate: Gate, clock: FakeClock) -> None:
+    """Nobody tries while the service wants to be left alone, not even who was let through already."""
+    gate.refused(DEAD)
+    gate.close(30)
+    gate.pass_through(Deadline.after(AMPLE))
+    assert sum(clock.slept) == 30
+    gate.close(5)
+    gate.pass_through(Deadline.after(AMPLE))
+    assert sum(clock.slept) == 35

@@ -454,6 +454,29 @@ def test_what_was_not_posted_has_no_request_id(failure: Exception, caplog: pytes
     assert "requestId" not in line(caplog, FakePartnerCenter(failure))
 
 
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (TokenError("denied", "AADSTS700082", Reason.REFRESH_TOKEN_EXPIRED), "AADSTS700082"),
+        (GateClosedError(9, Reason.REFRESH_TOKEN_EXPIRED), None),
+    ],
+    ids=["token", "gate"],
+)
+def test_a_line_names_the_remedy(
+    failure: Exception, code: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What keeps the app from its token is named in each line, with what to do and a code to look up."""
+    record = line(caplog, FakePartnerCenter(failure))
+    assert (record["retryKind"], record["reason"]) == ("service", "RefreshTokenExpired")
+    assert record["advice"] == Reason.REFRESH_TOKEN_EXPIRED.advice
+    assert record.get("errorCode") == code
+
+
+def test_a_line_advises_nobody_when_nobody_must_act(caplog: pytest.LogCaptureFixture) -> None:
+    """What passes by itself needs no advice."""
+    assert "advice" not in line(caplog, FakePartnerCenter(refusal(503)))
+
+
 def test_a_line_tells_how_long_it_took(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     """What Partner Center took is told apart from what the delivery took in all, in milliseconds."""
 

@@ -10,15 +10,29 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "agreements").rglob("*.py"))
 # Each library has its place: where it may be imported, and so what a change of it can touch.
 PLACES = {
+    "azure.core": {"credentials", "reach", "toolbox", "vault", "wiring"},
     "azure.functions": {"wiring"},
-    "azure.identity": {"wiring"},
-    "azure.servicebus": {"queues", "wiring"},
+    "azure.identity": {"toolbox", "wiring"},
+    "azure.keyvault": {"vault", "wiring"},
+    "azure.servicebus": {"queues", "reach", "toolbox", "wiring"},
+    "cryptography": {"settings"},
+    "jwt": {"claims", "principal"},
     "msal": {"auth"},
     "opentelemetry": {"telemetry"},
-    "pydantic": {"auth", "events", "settings"},
-    "requests": {"auth", "partner_center"},
-    "rich": {"cli.contract"},
-    "typer": {"cli.app", "cli.contract"},
+    "pydantic": {
+        "auth",
+        "claims",
+        "consent",
+        "credentials",
+        "events",
+        "renewal",
+        "settings",
+        "vault",
+        "wiring",
+    },
+    "requests": {"auth", "clock", "partner_center"},
+    "rich": {"cli.contract", "cli.doctor", "cli.talk"},
+    "typer": {"cli.app", "cli.consent", "cli.contract", "cli.doctor"},
     "urllib3": {"partner_center"},
 }
 

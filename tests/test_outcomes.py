@@ -222,11 +222,33 @@ WAITS = [
     ("429", refusal(429), RetryKind.THROTTLED, Reason.THROTTLED),
     ("429-with-code", refusal(429, "20002"), RetryKind.THROTTLED, Reason.THROTTLED),
     ("gate", GateClosedError(5), RetryKind.THROTTLED, Reason.THROTTLED),
+    (
+        "gate-closed-for-the-token",
+        GateClosedError(5, Reason.REFRESH_TOKEN_EXPIRED),
+        RetryKind.SERVICE,
+        Reason.REFRESH_TOKEN_EXPIRED,
+    ),
     ("template", TemplateError(), RetryKind.TRANSIENT, Reason.TEMPLATE_REPLACED),
     ("token", TokenError("none"), RetryKind.SERVICE, Reason.TOKEN_UNAVAILABLE),
+    (
+        "token-with-its-reason",
+        TokenError("none", reason=Reason.CLIENT_SECRET_EXPIRED),
+        RetryKind.SERVICE,
+        Reason.CLIENT_SECRET_EXPIRED,
+    ),
+    ("401", refusal(401), RetryKind.SERVICE, Reason.TOKEN_REFUSED),
+    ("401-mfa", refusal(401, "900421"), RetryKind.SERVICE, Reason.MFA_MISSING),
+    ("401-audience", refusal(401, "900420"), RetryKind.SERVICE, Reason.AUDIENCE_REFUSED),
+    ("403-app-kind", refusal(403, "900329"), RetryKind.SERVICE, Reason.APP_KIND_REFUSED),
+    (
+        "403-of-a-reading",
+        refusal(403, "900329", write=False, about_event=False),
+        RetryKind.SERVICE,
+        Reason.APP_KIND_REFUSED,
+    ),
     *(
         (str(status), refusal(status), RetryKind.SERVICE, Reason.ACCESS_REFUSED)
-        for status in (300, 302, 399, 401, 403, 404, 405, 407, 410, 415, 501)
+        for status in (300, 302, 399, 403, 404, 405, 407, 410, 415, 501)
     ),
     ("403-mfa", refusal(403, "900421"), RetryKind.SERVICE, Reason.ACCESS_REFUSED),
     ("403-of-404", refusal(403, "60002"), RetryKind.SERVICE, Reason.ACCESS_REFUSED),
@@ -384,6 +406,16 @@ def test_retry_after_is_a_floor(status: int, asked: float | None, seconds: float
 def test_a_closed_gate_is_a_floor_too(left: float, seconds: float) -> None:
     """An event that met a closed gate comes back when it is open, spread out like any other that waits."""
     assert retry(GateClosedError(left), random=0.5).at == NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [GateClosedError(60, Reason.MFA_MISSING), TokenError("none"), GateClosedError(7200, Reason.MFA_MISSING)],
+    ids=["gate", "token", "gate-for-long"],
+)
+def test_without_a_token_only_the_back_off_counts(answer: AgreementsError) -> None:
+    """Nobody knows when a token is mended: an event comes back to the gate, where it goes on at once."""
+    assert retry(answer, random=0.5, attempt=1).at == NOW + timedelta(seconds=150)
 
 
 def test_a_refused_new_customer_waits_as_asked() -> None:
@@ -620,11 +652,19 @@ def test_an_unanswered_id_is_kept_until_it_is_answered(
 
 @pytest.mark.parametrize(
     ("answer", "attempt"),
-    [(refusal(503), 4), (CUT, 4), (refusal(429), 4), (GateClosedError(90), 3)],
-    ids=["503", "cut", "429", "gate"],
+    [
+        (refusal(503), 4),
+        (CUT, 4),
+        (refusal(429), 4),
+        (refusal(401), 4),
+        (GateClosedError(90), 3),
+        (GateClosedError(9, Reason.MFA_MISSING), 3),
+        (TokenError("none"), 3),
+    ],
+    ids=["503", "cut", "429", "401", "gate", "gate-closed-for-the-token", "token"],
 )
 def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
-    """Each attempt is counted, except that a closed gate was none: the service was not asked."""
+    """Each attempt is counted, except at a closed gate or without a token: the service was not asked."""
     assert retry(answer, attempt=3).attempt == attempt
 
 
@@ -686,8 +726,8 @@ NOT_AGREED = st.one_of(
     st.none(),
     st.builds(AnswerError, ANSWERS, write=st.booleans(), about_event=st.booleans()),
     st.builds(NoAnswerError, st.just("none"), write=st.just(True), maybe_recorded=st.booleans()),
-    st.builds(GateClosedError, st.floats(0, allow_nan=False)),
-    st.builds(TokenError, st.just("none")),
+    st.builds(GateClosedError, st.floats(0, allow_nan=False), st.sampled_from(Reason)),
+    st.builds(TokenError, st.just("none"), reason=st.sampled_from(Reason)),
     st.builds(EventError, st.sampled_from(Reason)),
 )
 DELIVERIES = st.builds(

@@ -22,12 +22,15 @@ from agreements.errors import (
     EventError,
     GateClosedError,
     NoAnswerError,
+    PartnerCenterError,
     Reason,
     TemplateError,
+    TokenError,
 )
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.gate import Gate
 from agreements.partner_center import PartnerCenter, Timeouts
+from tests.fakes import FakeClock
 from tests.far_end import Cut, FarEnd, Say, far_end
 
 CUSTOMER = "14876998-c0dc-46e6-9d0c-65a57a6c32ec"
@@ -81,12 +84,15 @@ DUPLICATE = Say(
 
 
 class GivenTokens:
-    """Tokens with a list: a new one whenever the last was refused."""
+    """Tokens with a list: a new one whenever the last was refused; with an error there is none."""
 
     def __init__(self) -> None:
         self.given: list[str] = []
+        self.error: TokenError | None = None
 
     def token(self, deadline: Deadline, *, refused: str | None = None) -> str:
+        if self.error is not None:
+            raise self.error
         if not self.given or self.given[-1] == refused:
             self.given.append(f"token-{len(self.given) + 1}")
         return self.given[-1]
@@ -112,10 +118,10 @@ def tokens() -> GivenTokens:
 
 
 class HeardGate(Gate):
-    """A gate that counts what it is told of answers, and at which nobody waits."""
+    """A gate that counts what it is told of answers, and at which nobody really waits."""
 
-    def __init__(self) -> None:
-        super().__init__(sleep=lambda seconds: None)
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, clock.wait)
         self.told = 0
 
     def answered(self) -> None:
@@ -124,8 +130,14 @@ class HeardGate(Gate):
 
 
 @pytest.fixture
-def gate() -> HeardGate:
-    return HeardGate()
+def clock() -> FakeClock:
+    """The clock of the gate, which nobody really waits for."""
+    return FakeClock()
+
+
+@pytest.fixture
+def gate(clock: FakeClock) -> HeardGate:
+    return HeardGate(clock)
 
 
 @pytest.fixture
@@ -492,7 +504,10 @@ def test_no_time_left_means_not_asked(client: PartnerCenter, end: FarEnd) -> Non
 def test_throttling_closes_the_gate_for_everyone(
     client: PartnerCenter, end: FarEnd, headers: dict[str, str]
 ) -> None:
-    """After a 429 nobody calls until Retry-After, or for a few seconds when the service names none."""
+    """After a 429 nobody calls until Retry-After, or for a few seconds when the service names none.
+
+    Who has less time than that is told so.
+    """
     end.script += [
         Say(status=429, headers=headers, body=b'{"statusCode":429,"message":"Rate limit"}'),
         CREATED,
@@ -500,8 +515,9 @@ def test_throttling_closes_the_gate_for_everyone(
     error = refusal(confirm, client)
     assert (error.answer.status, error.maybe_recorded) == (429, False)
     with pytest.raises(GateClosedError) as caught:
-        confirm(client, seconds=0.05)
+        confirm(client, seconds=1)
     assert 1 < caught.value.retry_after <= 120
+    assert caught.value.reason is Reason.THROTTLED
     assert len(end.asked) == 1
 
 
@@ -519,6 +535,111 @@ def test_every_other_answer_quickens_the_pace(
     with suppress(AnswerError):
         confirm(client)
     assert gate.told == told
+
+
+# --- no token, or one that is refused
+
+
+def closed(client: PartnerCenter) -> GateClosedError:
+    """Return what a delivery with no time to wait is told at the gate."""
+    with pytest.raises(GateClosedError) as caught:
+        confirm(client, seconds=0)
+    return caught.value
+
+
+DEAD = TokenError("dead", "AADSTS700082", Reason.REFRESH_TOKEN_EXPIRED)
+
+
+def test_without_a_token_nothing_is_asked(client: PartnerCenter, end: FarEnd, tokens: GivenTokens) -> None:
+    """No call goes out without a token, and the gate is closed for its reason."""
+    tokens.error = DEAD
+    with pytest.raises(TokenError) as caught:
+        confirm(client)
+    assert caught.value is DEAD
+    assert closed(client).reason is Reason.REFRESH_TOKEN_EXPIRED
+    assert end.asked == []
+
+
+def test_once_there_is_a_token_the_gate_opens(
+    client: PartnerCenter, end: FarEnd, tokens: GivenTokens, clock: FakeClock
+) -> None:
+    """The next one that tries finds a token, and then nobody waits any more."""
+    tokens.error = DEAD
+    with pytest.raises(TokenError):
+        confirm(client)
+    tokens.error = None
+    end.script.append(CREATED)
+    confirm(client, seconds=60)
+    assert clock.slept == [10]
+    confirm(client)
+    assert clock.slept == [10]
+
+
+def test_whoever_has_no_time_left_says_nothing_about_the_token(
+    client: PartnerCenter, end: FarEnd, tokens: GivenTokens
+) -> None:
+    """A delivery that ran out of time while it waited for a token does not close the gate for others."""
+    tokens.error = TokenError("no time was left")
+    with pytest.raises(TokenError):
+        confirm(client, seconds=0)
+    tokens.error = None
+    end.script.append(CREATED)
+    confirm(client, seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "calls"),
+    [
+        (Say(status=401), Reason.TOKEN_REFUSED, 2),
+        (Say(status=401, body=b'{"code":900421}'), Reason.MFA_MISSING, 2),
+        (Say(status=401, body=b'{"code":"900420"}'), Reason.AUDIENCE_REFUSED, 2),
+        (Say(status=403, body=b'{"code":900329}'), Reason.APP_KIND_REFUSED, 1),
+    ],
+    ids=["401", "mfa", "audience", "app-kind"],
+)
+def test_a_refused_token_closes_the_gate(
+    client: PartnerCenter, end: FarEnd, said: Say, reason: Reason, calls: int
+) -> None:
+    """When a new token is refused as well, nobody asks until one of them has found that it is taken."""
+    end.script.append(said)
+    refusal(confirm, client)
+    assert closed(client).reason is reason
+    assert len(end.asked) == calls
+
+
+def test_a_token_that_cannot_be_renewed_closes_the_gate(
+    client: PartnerCenter, end: FarEnd, tokens: GivenTokens
+) -> None:
+    """A 401 after which there is no new token is no answer about the event, but a missing token."""
+
+    def die() -> Say:
+        tokens.error = DEAD
+        return Say(status=401)
+
+    end.script.append(die)
+    with pytest.raises(TokenError):
+        confirm(client)
+    assert closed(client).reason is Reason.REFRESH_TOKEN_EXPIRED
+    assert len(end.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "said", [Say(status=403), Say(status=503), DUPLICATE, Cut()], ids=["403", "503", "duplicate", "cut"]
+)
+def test_any_other_answer_says_that_the_token_is_good(
+    client: PartnerCenter, end: FarEnd, tokens: GivenTokens, clock: FakeClock, said: Say | Cut
+) -> None:
+    """Whoever tries again and gets any answer but a refused token opens the gate, whatever it was."""
+    tokens.error = DEAD
+    with pytest.raises(TokenError):
+        confirm(client)
+    tokens.error = None
+    clock.now += 10
+    end.script += [said, CREATED]
+    with pytest.raises(PartnerCenterError):
+        confirm(client)
+    with ThreadPoolExecutor(1) as pool:  # another thread, since whoever tried may go on
+        pool.submit(confirm, client, seconds=1).result(10)
 
 
 def test_a_list_in_either_form_is_read(client: PartnerCenter, end: FarEnd) -> None:

@@ -203,6 +203,13 @@ def test_what_was_not_posted_has_no_request(outcome: Outcome, answer: Agreements
     assert "mcaRequestId" not in properties(copy)
 
 
+def test_the_token_endpoints_code_is_shown() -> None:
+    """Whoever looks at what waits for a token finds the number by which to look the reason up."""
+    _, copy = addressed(RETRY, Attempt(event=event(), answer=TokenError("denied", "AADSTS700082")))
+    assert properties(copy)["mcaErrorCode"] == "AADSTS700082"
+    assert "mcaHttpStatus" not in properties(copy)
+
+
 def test_without_an_answer_none_is_shown() -> None:
     """Status and code are those of an answer; any other error has none."""
     _, copy = addressed(RETRY, Attempt(event=event(), answer=GateClosedError(90)))

@@ -1,11 +1,25 @@
+from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from agreements import settings
 from agreements.errors import SettingsError
-from agreements.settings import FunctionAppSettings, ServiceBusSettings
+from agreements.settings import (
+    FunctionAppSettings,
+    RefreshTokenSettings,
+    ServiceBusSettings,
+    TokenSettings,
+)
 from tests.fakes import shown
 
 GUID = "14876998-c0dc-46e6-9d0c-65a57a6c32ec"
@@ -18,12 +32,30 @@ NEEDED = {
     "PARTNER_CLIENT_SECRET": SECRET,
     "PARTNER_REFRESH_TOKEN": SECRET,
 }
+IN_A_VAULT = {
+    "KEY_VAULT_URL": "https://contoso.vault.azure.net/",
+    "REFRESH_TOKEN_SECRET_NAME": "partner-refresh-token",
+    "PARTNER_REFRESH_TOKEN": "",
+}
+ONE_SOURCE = "the https address of a key vault, or PARTNER_REFRESH_TOKEN set: exactly one of the two"
+A_NAME = "a secret's name (letters, digits, hyphens), set together with KEY_VAULT_URL"
+A_CERTIFICATE = (
+    "the path of a PEM file with a certificate and its RSA private key, without a passphrase; "
+    "and none beside PARTNER_CLIENT_SECRET"
+)
 
 
 class ServiceBusOnly(BaseModel):
     """What a command needs that only talks to Service Bus."""
 
     service_bus: ServiceBusSettings
+
+
+class TokenOnly(BaseModel):
+    """What a command needs that only has to do with the token."""
+
+    token: TokenSettings
+    refresh_token: RefreshTokenSettings
 
 
 def read(**changes: str) -> FunctionAppSettings:
@@ -68,8 +100,8 @@ def test_defaults_are_the_documented_ones() -> None:
 def test_secrets_are_read_and_never_shown() -> None:
     """Secrets are there for those who use them, and masked wherever settings are shown."""
     given = read(ServiceBus=CONNECTION)
-    assert given.token.client_secret.get_secret_value() == SECRET
-    assert given.token.refresh_token.get_secret_value() == SECRET
+    assert given.token.client_secret == SecretStr(SECRET)
+    assert given.refresh_token.value == SecretStr(SECRET)
     assert given.service_bus.connection_string == SecretStr(CONNECTION)
     assert SECRET not in f"{given} {given!r}"
 
@@ -94,8 +126,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         "ServiceBus__fullyQualifiedNamespace must be a host name, unless ServiceBus is a connection string",
         "PARTNER_TENANT_ID is missing: a GUID: the partner's tenant",
         "PARTNER_CLIENT_ID is missing: a GUID: the app registration's client id",
-        "PARTNER_CLIENT_SECRET is missing: a secret of the app registration",
-        "PARTNER_REFRESH_TOKEN is missing: the refresh token of a consent given with MFA",
+        f"KEY_VAULT_URL must be {ONE_SOURCE}",
     )
 
 
@@ -262,3 +293,119 @@ def test_a_default_can_be_wrong_beside_another_setting(name: str, value: str, pr
         settings.read(FunctionAppSettings, NEEDED | {name: value})
     [found] = caught.value.problems
     assert found.startswith(problem)
+
+
+# --- the token
+
+
+def test_a_refresh_token_may_lie_in_a_vault() -> None:
+    """The vault's address and the secret's name together stand for the token itself."""
+    given = read(**IN_A_VAULT).refresh_token
+    assert (given.vault_url, given.secret_name) == (
+        "https://contoso.vault.azure.net",
+        "partner-refresh-token",
+    )
+    assert given.value is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"PARTNER_REFRESH_TOKEN": ""}, f"KEY_VAULT_URL must be {ONE_SOURCE}"),
+        (IN_A_VAULT | {"PARTNER_REFRESH_TOKEN": SECRET}, f"KEY_VAULT_URL must be {ONE_SOURCE}"),
+        (IN_A_VAULT | {"KEY_VAULT_URL": "http://contoso.example"}, f"KEY_VAULT_URL must be {ONE_SOURCE}"),
+        (
+            IN_A_VAULT | {"REFRESH_TOKEN_SECRET_NAME": ""},
+            f"REFRESH_TOKEN_SECRET_NAME must be {A_NAME}",
+        ),
+        (
+            IN_A_VAULT | {"REFRESH_TOKEN_SECRET_NAME": "a/b"},
+            f"REFRESH_TOKEN_SECRET_NAME must be {A_NAME}",
+        ),
+        (
+            {"REFRESH_TOKEN_SECRET_NAME": "partner-refresh-token"},
+            f"REFRESH_TOKEN_SECRET_NAME must be {A_NAME}",
+        ),
+    ],
+    ids=["neither", "both", "no-https", "no-name", "no-such-name", "name-alone"],
+)
+def test_a_refresh_token_lies_in_exactly_one_place(changes: dict[str, str], problem: str) -> None:
+    """Neither place, both, or half of one is one error, which says what belongs together."""
+    assert problems(**changes) == (problem,)
+
+
+def test_without_secret_and_certificate_it_is_the_managed_identity() -> None:
+    """Nothing needs to be set for the credential that needs no secret; which identity it is may be."""
+    given = read(PARTNER_CLIENT_SECRET="", AZURE_CLIENT_ID=GUID).token
+    assert (given.client_secret, given.client_certificate) == (None, None)
+    assert str(given.identity_client_id) == GUID
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A PEM file with a certificate and its private key."""
+    made = trustme.CA().issue_cert("agreements.example", key_type=trustme.KeyType.RSA)
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(made.private_key_and_cert_chain_pem.bytes())
+    return file
+
+
+def test_a_certificate_may_prove_the_app(certificate: Path) -> None:
+    """The path of a file with both certificate and key is accepted."""
+    given = read(PARTNER_CLIENT_SECRET="", PARTNER_CLIENT_CERTIFICATE=str(certificate)).token
+    assert given.client_certificate == certificate
+
+
+def test_a_secret_and_a_certificate_are_one_too_many(certificate: Path) -> None:
+    """Nobody can know which of two credentials is meant: one clear error."""
+    [problem] = problems(PARTNER_CLIENT_CERTIFICATE=str(certificate))
+    assert problem == f"PARTNER_CLIENT_CERTIFICATE must be {A_CERTIFICATE}"
+
+
+def _other_key(pem: str) -> str:
+    other = trustme.CA().issue_cert("agreements.example", key_type=trustme.KeyType.RSA)
+    return other.private_key_pem.bytes().decode() + pem[pem.index("-----BEGIN CERTIFICATE") :]
+
+
+def _elliptic(_: str) -> str:
+    made = trustme.CA().issue_cert("agreements.example", key_type=trustme.KeyType.ECDSA)
+    return made.private_key_and_cert_chain_pem.bytes().decode()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda pem: pem[: pem.index("-----BEGIN CERTIFICATE")],
+        lambda pem: pem[pem.index("-----BEGIN CERTIFICATE") :],
+        lambda pem: SECRET,
+        lambda pem: "",
+        _other_key,
+        _elliptic,
+    ],
+    ids=["no-certificate", "no-key", "neither", "empty", "another-key", "elliptic"],
+)
+def test_a_file_that_proves_nothing_is_found_at_the_start(
+    certificate: Path, spoil: Callable[[str], str]
+) -> None:
+    """A file without both, or whose key is another's or not RSA, is named at start and never shown."""
+    certificate.write_text(spoil(certificate.read_text()))
+    given = {"PARTNER_CLIENT_SECRET": "", "PARTNER_CLIENT_CERTIFICATE": str(certificate)}
+    assert problems(**given) == (f"PARTNER_CLIENT_CERTIFICATE must be {A_CERTIFICATE}",)
+
+
+def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
+    """A path that leads nowhere is an error like any other."""
+    given = {"PARTNER_CLIENT_SECRET": "", "PARTNER_CLIENT_CERTIFICATE": str(tmp_path / "none.pem")}
+    assert problems(**given) == (f"PARTNER_CLIENT_CERTIFICATE must be {A_CERTIFICATE}",)
+
+
+def test_a_key_under_a_passphrase_asks_no_terminal(certificate: Path) -> None:
+    """A key that a passphrase protects is refused, and nobody is asked for it."""
+    key = load_pem_private_key(certificate.read_bytes(), None)
+    locked = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase")
+    ).decode()
+    pem = certificate.read_text()
+    certificate.write_text(locked + pem[pem.index("-----BEGIN CERTIFICATE") :])
+    given = {"PARTNER_CLIENT_SECRET": "", "PARTNER_CLIENT_CERTIFICATE": str(certificate)}
+    assert problems(**given) == (f"PARTNER_CLIENT_CERTIFICATE must be {A_CERTIFICATE}",)

@@ -203,5 +203,5 @@ def test_a_namespace_is_reached_with_an_identity(
     given = ServiceBusSettings.model_validate(
         {"ServiceBus__fullyQualifiedNamespace": "ns.servicebus.windows.net", **environ}
     )
-    wiring._service_bus(given)  # noqa: SLF001 - nothing of this can be reached from outside without an Azure
+    wiring.service_bus(given)
     assert [type(credential) for credential in made] == [kind]

@@ -2,7 +2,7 @@
 
 from typer import Typer
 
-from agreements.cli import contract
+from agreements.cli import consent, contract, doctor
 
 app = Typer(
     help="Confirm customers' acceptance of the Microsoft Customer Agreement: tools around the function app.",
@@ -15,3 +15,5 @@ app = Typer(
 
 app.command("validate")(contract.validate)
 app.command("schema")(contract.schema)
+app.command("consent")(consent.consent)
+app.command("doctor")(doctor.doctor)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from azure.servicebus.aio import AutoLockRenewer, ServiceBusClient
 
+from local import tls
+from local.functions_host import admin as admins
 from local.functions_host.errors import HostError
 from local.functions_host.host_json import HostJson
 from local.functions_host.listener import Listener
-from local.functions_host.triggers import QueueTrigger
+from local.functions_host.timers import Timer
+from local.functions_host.triggers import QueueTrigger, TimerTrigger
 from local.functions_host.worker import IndexedFunction, index
 
 _OPEN_SECONDS = 15.0
@@ -24,8 +27,8 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def serve(app: Path, environ: Mapping[str, str]) -> AsyncIterator[Mapping[str, str]]:
-    """Run a function app while the block runs: its Service Bus queue triggers, fed from their queues.
+async def serve(app: Path, environ: Mapping[str, str], *, port: int = 0) -> AsyncIterator[Mapping[str, str]]:
+    """Run a function app while the block runs: its Service Bus queue triggers, and its timers.
 
     The worker library keeps one app per process, so this may be entered once. Leaving waits ten seconds for
     the calls that run; threads that take longer go on until the process ends.
@@ -33,31 +36,40 @@ async def serve(app: Path, environ: Mapping[str, str]) -> AsyncIterator[Mapping[
     Args:
         app: The folder of function_app.py and host.json.
         environ: The app's settings, as ``os.environ`` shows them to the app itself.
+        port: The host's own, for ``POST /admin/functions/NAME``; 0 takes a free one.
 
     Raises:
         HostError: The app cannot be loaded, asks for what is not there, or no broker answers.
+        OSError: ``EADDRINUSE`` when ``port`` is taken.
     """
     settings = HostJson.read(app / "host.json")
     triggers = _triggers(await index(app), environ)
-    listeners = [_listener(trigger, settings) for trigger in triggers]
+    listeners = [_listener(one, settings) for one in triggers if isinstance(one, QueueTrigger)]
+    timers = [
+        Timer(one, timeout=settings.function_timeout) for one in triggers if isinstance(one, TimerTrigger)
+    ]
+    admin = admins.application({timer.name: timer for timer in timers})
     await _open(listeners)
-    async with asyncio.TaskGroup() as group:
-        receiving = [group.create_task(listener.receive()) for listener in listeners]
+    async with tls.listening(admin, None, port=port) as url, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(listener.receive()) for listener in listeners]
+        waiting += [group.create_task(timer.keep_time()) for timer in timers]
         try:
-            yield {}
+            yield {"FUNCTIONS_HOST_URL": url}
         finally:
-            for task in receiving:
+            for task in waiting:
                 task.cancel()
-    await _drain(listeners)
+    await _drain([*listeners, *timers])
 
 
-def _triggers(functions: Sequence[IndexedFunction], environ: Mapping[str, str]) -> list[QueueTrigger]:
+def _triggers(
+    functions: Sequence[IndexedFunction], environ: Mapping[str, str]
+) -> list[QueueTrigger | TimerTrigger]:
     found = []
     for function in functions:
-        if trigger := QueueTrigger.of(function, environ):
+        if trigger := QueueTrigger.of(function, environ) or TimerTrigger.of(function, environ):
             found.append(trigger)
         else:
-            _log.info("%s: not run here, no Service Bus queue triggers it", function.name)
+            _log.info("%s: not run here, neither a Service Bus queue nor a timer triggers it", function.name)
     return found
 
 
@@ -79,7 +91,7 @@ async def _open(listeners: Sequence[Listener]) -> None:
         raise HostError(f"no broker answered within {_OPEN_SECONDS:.0f} s") from None
 
 
-async def _drain(listeners: Sequence[Listener]) -> None:
-    in_time = await asyncio.gather(*(listener.close(_DRAIN_SECONDS) for listener in listeners))
+async def _drain(callers: Sequence[Listener | Timer]) -> None:
+    in_time = await asyncio.gather(*(caller.close(_DRAIN_SECONDS) for caller in callers))
     if not all(in_time):
         _log.warning("calls still run after %.0f s and are given up", _DRAIN_SECONDS)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 
 from azure.servicebus import ServiceBusReceivedMessage
@@ -10,13 +9,13 @@ from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
 from local.functions_host import messages, traces
+from local.functions_host.invoking import call
 from local.functions_host.triggers import QueueTrigger
-from local.functions_host.worker import ParameterBinding, invoke
+from local.functions_host.worker import ParameterBinding
 
 _RECONNECT_PAUSE = 0.5
 # Everything is said within hundredths of a second; the SDK then waits for a timer of its own, for up to 1 s.
 _CLOSE_SECONDS = 0.2
-TIMED_OUT = 124
 
 type Settlement = Callable[[ServiceBusReceivedMessage], Awaitable[None]]
 
@@ -112,15 +111,8 @@ class Listener:
         except messages.BindingError as error:
             return str(error)
         metadata = messages.trigger_metadata(message)
-        trace_parent = traces.trace_parent(messages.application_properties(message))
-        try:
-            async with asyncio.timeout(self._timeout):
-                failure = await invoke(self._trigger.function, data, metadata, trace_parent)
-        except TimeoutError:
-            _log.critical("%s: ran over functionTimeout on %s, ending the worker", self._name, which)
-            # As the real host does: a thread cannot be stopped, so the process goes with every call in it.
-            os._exit(TIMED_OUT)
-        return failure.stack_trace.rstrip() if failure else None
+        trace = traces.trace_parent(messages.application_properties(message))
+        return await call(self._trigger.function, data, metadata, trace, timeout=self._timeout, which=which)
 
     async def _settle(self, settle: Settlement, message: ServiceBusReceivedMessage, which: str) -> None:
         error = await _attempt_to_settle(settle, message)

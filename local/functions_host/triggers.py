@@ -1,9 +1,11 @@
-"""From a function's bindings and the app's settings to the queue that feeds it."""
+"""From a function's bindings and the app's settings to what calls it: a queue, or the clock."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
+
+from croniter import croniter
 
 from local.functions_host.errors import HostError
 from local.functions_host.worker import IndexedFunction
@@ -38,6 +40,32 @@ class QueueTrigger:
                     _resolved(function.name, "queueName", str(binding["queueName"]), settings),
                     _resolved(function.name, "connection", f"%{binding['connection']}%", settings),
                 )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerTrigger:
+    """A function, the parameter that takes the request, and when it runs: NCRONTAB, in UTC."""
+
+    function: IndexedFunction
+    parameter: str
+    schedule: str
+    run_on_startup: bool
+
+    @classmethod
+    def of(cls, function: IndexedFunction, settings: Mapping[str, str]) -> Self | None:
+        """Find a function's timer trigger; none if something else triggers it.
+
+        Raises:
+            HostError: A setting that the schedule names is missing, or it is no schedule.
+        """
+        for binding in function.bindings:
+            if binding["type"] == "timerTrigger":
+                schedule = _resolved(function.name, "schedule", str(binding["schedule"]), settings)
+                if not croniter.is_valid(schedule, second_at_beginning=True):
+                    raise HostError(f"{function.name}: {schedule} is no NCRONTAB expression")
+                on_startup = binding.get("runOnStartup") is True
+                return cls(function, str(binding["name"]), schedule, on_startup)
         return None
 
 

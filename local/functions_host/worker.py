@@ -121,7 +121,7 @@ async def invoke(
     function: IndexedFunction,
     data: ParameterBinding,
     metadata: Mapping[str, TypedData],
-    trace_parent: str = "",
+    trace_parent: str,
 ) -> Failure | None:
     """Call a function with one trigger value, within a trace; tell how it failed, if it did.
 

@@ -132,6 +132,7 @@ def token(environment: Mapping[str, str]) -> str:
             "client_id": environment["PARTNER_CLIENT_ID"],
             "client_secret": environment["PARTNER_CLIENT_SECRET"],
             "refresh_token": environment["PARTNER_REFRESH_TOKEN"],
+            "scope": "https://api.partnercenter.microsoft.com/user_impersonation",
         },
         timeout=10,
     )

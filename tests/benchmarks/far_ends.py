@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+FREE_PORTS = ("--entra-port=0", "--key-vault-port=0", "--identity-port=0")
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def program(name: str, *arguments: str) -> Iterator[tuple[Mapping[str, str], int
 @contextmanager
 def partner_center() -> Iterator[Mapping[str, str]]:
     """Run Partner Center and let this process trust it."""
-    with program("partner_center", "--port=0", "--entra-port=0") as (environment, _):
+    with program("partner_center", "--port=0", *FREE_PORTS) as (environment, _):
         os.environ["REQUESTS_CA_BUNDLE"] = environment["REQUESTS_CA_BUNDLE"]
         yield environment
 

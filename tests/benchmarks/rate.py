@@ -6,8 +6,6 @@ The API takes 100 ms to answer a confirmation, and all have 16 calls under way.
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +20,8 @@ import requests
 from local import bus, control
 from local.bus import Bus
 from tests.benchmarks.cpu import CONTACT, TEMPLATE, token
-from tests.benchmarks.far_ends import ROOT
 from tests.benchmarks.figures import Figure, side_by_side
+from tests.stacks import empty
 
 EVENTS = 480
 CALLS = 16
@@ -59,23 +57,10 @@ def measure() -> list[Figure]:
 
 @contextmanager
 def _stack() -> Iterator[Mapping[str, str]]:
-    with TemporaryDirectory() as folder:
-        nothing, ready_file = Path(folder) / "none.jsonl", Path(folder) / "ready.json"
-        nothing.touch()
-        command = [sys.executable, "-m", "local", "--events", str(nothing), "--ready-file", str(ready_file)]
-        with subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            while not ready_file.exists():
-                assert process.poll() is None, "the stack did not start"
-                time.sleep(0.05)
-            environment: dict[str, str] = json.loads(ready_file.read_text())["environment"]
-            # A session's own choice would give way to that of the surroundings.
-            os.environ["REQUESTS_CA_BUNDLE"] = environment["REQUESTS_CA_BUNDLE"]
-            try:
-                yield environment
-            finally:
-                process.terminate()
+    with TemporaryDirectory() as folder, empty(Path(folder), "--credential", "secret") as stack:
+        # A session's own choice would give way to that of the surroundings.
+        os.environ["REQUESTS_CA_BUNDLE"] = stack.environment["REQUESTS_CA_BUNDLE"]
+        yield stack.environment
 
 
 def _stack_rate(environment: Mapping[str, str]) -> float:

@@ -7,21 +7,17 @@ import asyncio
 import json
 import os
 import random
-import signal
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 from local import bus, control
 from local.bus import Bus, Waiting
 from tests.chaos.audit import Published, audit, told
+from tests.stacks import Stack, empty
 
-ROOT = Path(__file__).parent.parent.parent
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "10000"))
 KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -49,47 +45,6 @@ def make_events(chance: random.Random) -> Iterator[Published]:
             yield Published(str(key), customer, json.dumps(event).encode(), refused)
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The running stack: what leads to it, and how to hurt it."""
-
-    ready_file: Path
-    told_file: Path
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        environment: dict[str, str] = json.loads(self.ready_file.read_text())["environment"]
-        return environment
-
-    def kill_host(self) -> None:
-        pid: int = json.loads(self.ready_file.read_text())["pids"]["functions_host"]
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-@contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    nothing, ready_file, told_file = folder / "none.jsonl", folder / "ready.json", folder / "told.txt"
-    nothing.touch()
-    arguments = ["--events", str(nothing), "--ready-file", str(ready_file), "--seed", str(SEED)]
-    command = [sys.executable, "-m", "local", *arguments]
-    with (
-        told_file.open("wb") as step_by_step,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=step_by_step) as process,
-    ):
-        try:
-            asyncio.run(until(ready_file.exists, 30))
-            yield Stack(ready_file, told_file)
-        finally:
-            process.send_signal(signal.SIGINT)
-
-
-async def until(condition: Callable[[], bool], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - another process writes a file: nothing else tells
-            await asyncio.sleep(0.05)
-
-
 async def unleash(stack: Stack, opened: Bus, events: list[Published], chance: random.Random) -> None:
     """Publish the events in portions; after each, let the host work for a while and kill it."""
     queue = stack.environment["ACCEPTANCES_QUEUE"]
@@ -105,7 +60,7 @@ async def unleash(stack: Stack, opened: Bus, events: list[Published], chance: ra
         )
         if start // portion < KILLS:
             await asyncio.sleep(chance.uniform(0.2, 2.5))
-            stack.kill_host()
+            stack.kill("functions_host")
 
 
 async def settled(stack: Stack, opened: Bus) -> list[Waiting]:
@@ -129,11 +84,12 @@ def test_every_event_ends_in_exactly_one_place(tmp_path: Path) -> None:
             await unleash(stack, opened, events, chance)
             return await settled(stack, opened)
 
-    with running_stack(tmp_path) as stack:
+    told_file = tmp_path / "told.txt"
+    with told_file.open("wb") as steps, empty(tmp_path, "--seed", str(SEED), told=steps) as stack:
         control.set_faults(stack.environment, FAULTS)
         waiting = asyncio.run(play(stack))
         ledger, posts = control.ledger(stack.environment), control.posts(stack.environment)
-    with stack.told_file.open() as lines:
+    with told_file.open() as lines:
         doubles = audit(events, waiting, ledger, told(lines))
     report = {
         "events": len(events),

@@ -6,6 +6,7 @@ threads' sleep, the queues (in memory, with scheduled copies and duplicate detec
 
 import json
 import random
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -186,9 +187,17 @@ def work_off(
     """Let the product work off a backlog; ``told`` is called for each event that is confirmed."""
     time = VirtualTime()
     service = Service(limit, latency, time.clock, time.sleep)
+
+    def wait(condition: threading.Condition, seconds: float) -> None:
+        condition.release()
+        try:
+            time.sleep(seconds)
+        finally:
+            condition.acquire()
+
     backlog = Backlog(service, time, events, told)
     client = PartnerCenter(
-        "https://localhost", _Tokens(), Timeouts(connect=5, read=30), Gate(time.clock, time.sleep)
+        "https://localhost", _Tokens(), Timeouts(connect=5, read=30), Gate(time.clock, wait)
     )
     handler = Handler(
         confirmations=client,

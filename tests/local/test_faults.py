@@ -11,7 +11,7 @@ from local.faults import Faults, InvalidRulesError, Rule, read
 def in_force(*rules: Mapping[str, object], seed: int | None = None) -> Faults:
     """Put rules in force as they come over the wire."""
     faults = Faults(seed)
-    faults.replace(read(json.dumps(rules).encode()))
+    faults.replace(read(json.dumps(rules).encode(), Rule))
     return faults
 
 
@@ -83,7 +83,7 @@ def test_no_rule_is_used_more_often_than_it_says(times: list[int], count: int) -
 def test_a_rule_that_cannot_be_meant_is_refused_by_key(rule: dict[str, object], named: str) -> None:
     """Unknown keys, impossible values and contradictions are refused; the text names key and place."""
     with pytest.raises(InvalidRulesError, match=named) as caught:
-        read(json.dumps([{}, rule]).encode())
+        read(json.dumps([{}, rule]).encode(), Rule)
     assert str(caught.value).startswith("1")
 
 
@@ -91,9 +91,9 @@ def test_a_rule_that_cannot_be_meant_is_refused_by_key(rule: dict[str, object], 
 def test_what_is_no_list_of_rules_is_refused(text: bytes) -> None:
     """Anything but a JSON list of objects is refused."""
     with pytest.raises(InvalidRulesError):
-        read(text)
+        read(text, Rule)
 
 
 def test_every_key_is_optional() -> None:
     """An empty rule is a rule: it meets one call and does nothing to it."""
-    assert read(b"[{}]") == [Rule()]
+    assert read(b"[{}]", Rule) == [Rule()]

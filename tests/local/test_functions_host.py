@@ -1,17 +1,12 @@
 import json
 import os
-import queue
 import re
 import signal
-import subprocess
-import sys
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from azure.servicebus import (
@@ -27,9 +22,7 @@ from local.functions_host import messages
 from local.functions_host.worker import TypedData
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 15.0
+from tests.local.hosts import PATIENCE, Host, an_app, running
 
 # A message says in its body what the function is to do with it.
 APP = """
@@ -78,78 +71,6 @@ NEVER_FILLED = (
 )
 
 
-class Host:
-    """The host under test, as a program, with what it has said so far."""
-
-    def __init__(self, process: subprocess.Popen[str], stderr: Path) -> None:
-        self.process = process
-        self._stderr = stderr
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def next_line(self) -> dict[str, Any]:
-        """Wait for the next line on standard output."""
-        line: dict[str, Any] = json.loads(self._lines.get(timeout=PATIENCE))
-        return line
-
-    def is_silent(self) -> bool:
-        """Tell whether no line is left to read."""
-        return self._lines.empty()
-
-    def stderr(self) -> str:
-        """Give all that standard error got so far."""
-        return self._stderr.read_text()
-
-    def stop(self) -> int:
-        """End it as a person or a supervisor would."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.wait()
-
-    def wait(self) -> int:
-        """Wait for its end; the exit code."""
-        code = self.process.wait(timeout=PATIENCE)
-        self._reader.join()
-        return code
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-
-
-def an_app(folder: Path, code: str = APP, *, calls: int = 4, timeout: str = "00:01:00") -> Path:
-    """Write an app and its host.json."""
-    service_bus = {"maxConcurrentCalls": calls, "maxAutoLockRenewalDuration": "00:01:00"}
-    settings = {"functionTimeout": timeout, "extensions": {"serviceBus": service_bus}}
-    (folder / "host.json").write_text(json.dumps(settings))
-    (folder / "function_app.py").write_text(code)
-    return folder
-
-
-@contextmanager
-def running(app: Path, settings: Mapping[str, str]) -> Iterator[Host]:
-    """Run the host on an app; it is killed at the end if it still runs."""
-    stderr = app / "stderr"
-    with (
-        stderr.open("w") as file,
-        subprocess.Popen(
-            [sys.executable, "-m", "local.functions_host", "--app", str(app)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": "8", **settings},
-            stdout=subprocess.PIPE,
-            stderr=file,
-            text=True,
-        ) as process,
-    ):
-        host = Host(process, stderr)
-        try:
-            yield host
-        finally:
-            process.kill()
-            host.wait()
-
-
 @pytest.fixture(scope="module")
 def namespace(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """Queues that dead-letter after two deliveries."""
@@ -191,9 +112,9 @@ def receiver(client: ServiceBusClient) -> Iterator[ServiceBusReceiver]:
 @pytest.fixture(scope="module")
 def host(broker: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host that has announced itself, shared by the tests that only need one."""
-    app = an_app(tmp_path_factory.mktemp("app"))
+    app = an_app(tmp_path_factory.mktemp("app"), APP)
     with running(app, {**broker, "QUEUE": "work"}) as host:
-        assert host.next_line() == {"environment": {}}
+        assert set(host.next_line()["environment"]) == {"FUNCTIONS_HOST_URL"}
         yield host
 
 
@@ -320,7 +241,7 @@ def test_sigterm_lets_what_runs_finish(
     broker: Mapping[str, str], client: ServiceBusClient, gate: Path, tmp_path: Path
 ) -> None:
     """A call that runs when the end is asked for is waited for and completed; the host begins no other."""
-    app = an_app(tmp_path, calls=1)
+    app = an_app(tmp_path, APP, calls=1)
     with (
         client.get_queue_sender("ending") as sender,
         client.get_queue_receiver("ending") as receiver,
@@ -341,7 +262,7 @@ def test_a_call_over_function_timeout_ends_the_process(
     broker: Mapping[str, str], client: ServiceBusClient, gate: Path, tmp_path: Path
 ) -> None:
     """As the real host kills a worker whose call runs over, so does this one, and not with code 0."""
-    app = an_app(tmp_path, timeout="00:00:00.1")
+    app = an_app(tmp_path, APP, timeout="00:00:00.1")
     with (
         client.get_queue_sender("ending") as sender,
         running(app, {**broker, "QUEUE": "ending"}) as host,
@@ -353,7 +274,7 @@ def test_a_call_over_function_timeout_ends_the_process(
 
 def test_the_host_outlives_its_broker(namespace: Namespace, tmp_path: Path) -> None:
     """When the broker comes back on its port, the host goes on by itself."""
-    app = an_app(tmp_path)
+    app = an_app(tmp_path, APP)
     with ExitStack() as outer:
         with in_thread(lambda: serve(namespace)) as environment:
             host = outer.enter_context(running(app, {**environment, "QUEUE": "staying"}))

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from local import control
+from tests.stacks import ROOT, Stack, started
+
 SAMPLES_ACCOUNT = {
     "published": 9,
     "confirmed": 6,
@@ -24,12 +26,11 @@ SAMPLES_ACCOUNT = {
 }
 
 
-class Started:
-    """A running stack: its steps as they are told, and the pids of its parts."""
+class Started(Stack):
+    """A running stack, and its steps as they are told."""
 
-    def __init__(self, process: subprocess.Popen[str], ready_file: Path) -> None:
-        self.process = process
-        self.ready_file = ready_file
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack.process, stack.ready_file)
         self.told: list[str] = []
 
     def wait_for(self, text: str) -> None:
@@ -41,11 +42,6 @@ class Started:
                 return
         pytest.fail(f"{text!r} was never told: {''.join(self.told)}")
 
-    @property
-    def pids(self) -> dict[str, int]:
-        pids: dict[str, int] = json.loads(self.ready_file.read_text())["pids"]
-        return pids
-
     def end(self) -> tuple[str, int]:
         """Read to the end; return standard output and the exit code."""
         out, told = self.process.communicate(timeout=60)
@@ -55,20 +51,8 @@ class Started:
 
 @contextmanager
 def stack(tmp_path: Path, *arguments: str, **environ: str) -> Iterator[Started]:
-    ready_file = tmp_path / "ready.json"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "local", "--ready-file", str(ready_file), *arguments],
-        cwd=ROOT,
-        env=os.environ | environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield Started(process, ready_file)
-        finally:
-            process.kill()
+    with started(tmp_path, *arguments, told=subprocess.PIPE, **environ) as running:
+        yield Started(running)
 
 
 def assert_gone(pids: dict[str, int], seconds: float = 5) -> None:
@@ -90,26 +74,26 @@ def _exists(pid: int) -> bool:
 
 def test_the_samples_end_as_they_are_named(tmp_path: Path) -> None:
     """Every sample ends where its name says, all are accounted for, and nothing is left running."""
-    with stack(tmp_path, "--exit-when-idle", "--json") as started:
-        started.wait_for("published")
-        pids = started.pids
-        out, code = started.end()
+    with stack(tmp_path, "--exit-when-idle", "--json") as running:
+        running.wait_for("published")
+        pids = running.pids
+        out, code = running.end()
     assert json.loads(out) == SAMPLES_ACCOUNT
     assert code == 0
     assert_gone(pids)
-    assert not started.ready_file.exists()
+    assert not running.ready_file.exists()
 
 
 def test_a_killed_functions_host_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """After kill -9 of the host in the middle of the samples each event still ends in exactly one place."""
-    with stack(tmp_path, "--exit-when-idle", "--json") as started:
+    with stack(tmp_path, "--exit-when-idle", "--json") as running:
         for answered in ("05-throttled", "07-cut-after-it-was-recorded"):
-            started.wait_for(f"{answered} ")
-            os.kill(started.pids["functions_host"], signal.SIGKILL)
-            started.wait_for("functions_host ended (signal 9) and is started again")
-        out, code = started.end()
+            running.wait_for(f"{answered} ")
+            running.kill("functions_host")
+            running.wait_for("functions_host ended (signal 9) and is started again")
+        out, code = running.end()
     found = json.loads(out)
-    assert code == 0, "".join(started.told) + out
+    assert code == 0, "".join(running.told) + out
     assert (
         found["published"]
         == found["confirmed"] + found["duplicates"] + sum(found["rejections"].values())
@@ -118,14 +102,43 @@ def test_a_killed_functions_host_loses_and_doubles_nothing(tmp_path: Path) -> No
     assert found["ledger"] == 6
 
 
+def test_a_part_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    """However soon after its start a part is killed, the stack goes on, and so do the events."""
+    with stack(tmp_path, "--exit-when-idle", "--json") as running:
+        running.wait_for("published")
+        before = children(running.process.pid)
+        running.kill("functions_host")
+        for _ in range(4):
+            running.wait_for("functions_host ended (signal 9) and is started again")
+            os.kill(newcomer(running.process.pid, before), signal.SIGKILL)
+        running.wait_for("functions_host ended (signal 9) and is started again")
+        out, code = running.end()
+    assert code == 0, "".join(running.told) + out
+    assert json.loads(out)["published"] == 9
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes that one has started (Linux)."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def newcomer(pid: int, known: set[int]) -> int:
+    """Wait for a child that was not there before; add it to those known."""
+    while not (new := children(pid) - known):
+        time.sleep(0.005)
+    [child] = new
+    known.add(child)
+    return child
+
+
 def test_ctrl_c_ends_everything_in_two_seconds(tmp_path: Path) -> None:
     """The stack stays up after the last event; Ctrl-C ends it quickly, with 0, and leaves no process."""
-    with stack(tmp_path) as started:
-        started.wait_for("the stack stays up")
-        pids = started.pids
+    with stack(tmp_path) as running:
+        running.wait_for("the stack stays up")
+        pids = running.pids
         began = time.monotonic()
-        started.process.send_signal(signal.SIGINT)
-        out, code = started.end()
+        running.process.send_signal(signal.SIGINT)
+        out, code = running.end()
         took = time.monotonic() - began
     assert "make look AT='agreement-duplicates'" in out
     assert code == 0
@@ -135,10 +148,10 @@ def test_ctrl_c_ends_everything_in_two_seconds(tmp_path: Path) -> None:
 
 def test_no_part_outlives_a_killed_stack(tmp_path: Path) -> None:
     """A stack that is killed takes its parts with it."""
-    with stack(tmp_path) as started:
-        started.wait_for("published")
-        pids = started.pids
-        started.process.kill()
+    with stack(tmp_path) as running:
+        running.wait_for("published")
+        pids = running.pids
+        running.process.kill()
     assert_gone(pids)
 
 
@@ -147,8 +160,8 @@ def test_events_of_ones_own_are_accounted_for(tmp_path: Path) -> None:
     good = json.loads((ROOT / "local" / "samples" / "01-new-customer.json").read_text())
     events = tmp_path / "events.jsonl"
     events.write_text("\n".join([json.dumps(good), "", "rubbish", json.dumps(good), "[]"]) + "\n")
-    with stack(tmp_path, "--events", str(events), "--exit-when-idle", "--json") as started:
-        out, code = started.end()
+    with stack(tmp_path, "--events", str(events), "--exit-when-idle", "--json") as running:
+        out, code = running.end()
     assert json.loads(out) == SAMPLES_ACCOUNT | {
         "published": 4,
         "confirmed": 1,
@@ -161,17 +174,17 @@ def test_events_of_ones_own_are_accounted_for(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     """A missing file is named, and nothing is started."""
-    with stack(tmp_path, "--events", str(tmp_path / "none.jsonl")) as started:
-        out, code = started.end()
+    with stack(tmp_path, "--events", str(tmp_path / "none.jsonl")) as running:
+        out, code = running.end()
     assert (out, code) == ("", 2)
-    assert started.told == [f"{tmp_path / 'none.jsonl'}: No such file or directory\n"]
+    assert running.told == [f"{tmp_path / 'none.jsonl'}: No such file or directory\n"]
 
 
 def test_a_wrong_setting_is_the_last_word(tmp_path: Path) -> None:
     """When the app cannot start, the stack ends with 1, names the setting and shows no value."""
-    with stack(tmp_path, RETRY_BASE_SECONDS="planted") as started:
-        _, code = started.end()
-    told = "".join(started.told)
+    with stack(tmp_path, RETRY_BASE_SECONDS="planted") as running:
+        _, code = running.end()
+    told = "".join(running.told)
     assert code == 1
     assert "RETRY_BASE_SECONDS must be seconds above 0" in told
     assert told.endswith("functions_host did not start: its own words are above\n")
@@ -188,11 +201,11 @@ def test_a_person_can_send_one_more_and_look_where_it_went(tmp_path: Path) -> No
     nothing, event = tmp_path / "none.jsonl", tmp_path / "bad.json"
     nothing.touch()
     event.write_text("{}")
-    with stack(tmp_path, "--events", str(nothing)) as started:
-        started.wait_for("the stack stays up")
-        ready = ("--ready-file", str(started.ready_file))
+    with stack(tmp_path, "--events", str(nothing)) as running:
+        running.wait_for("the stack stays up")
+        ready = ("--ready-file", str(running.ready_file))
         sent = run("local.send", str(event), *ready)
-        started.wait_for("Rejected: FieldMissing")
+        running.wait_for("Rejected: FieldMissing")
         found = run("local.look", "agreement-rejections", *ready)
         dead = run("local.look", "agreement-acceptances/$DeadLetterQueue", *ready)
         ledger = run("local.look", "ledger", *ready)
@@ -205,6 +218,46 @@ def test_a_person_can_send_one_more_and_look_where_it_went(tmp_path: Path) -> No
     assert nowhere.returncode == 1
     assert "cannot look at no-such-queue" in nowhere.stderr
     assert "Traceback" not in nowhere.stderr
+
+
+def test_the_stack_signs_in_without_a_secret_also_after_its_far_end_was_killed(tmp_path: Path) -> None:
+    """No secret is in the settings; a renewal on demand goes through, and again when Entra comes back."""
+    nothing = tmp_path / "none.jsonl"
+    nothing.touch()
+    with stack(tmp_path, "--events", str(nothing)) as running:
+        running.wait_for("the stack stays up")
+        environment, pid = running.environment, running.pids["partner_center"]
+        assert not {"PARTNER_CLIENT_SECRET", "PARTNER_REFRESH_TOKEN"} & set(environment)
+        control.call_timer(environment, "renew_refresh_token")
+        running.wait_for('"renewal":"renewed"')
+        assert control.exchanges(environment) == {("refresh_token", "issued"): 1}
+        running.kill("partner_center")
+        deadline = time.monotonic() + 60
+        while running.pids["partner_center"] == pid:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        control.call_timer(environment, "renew_refresh_token")
+        running.wait_for('"renewal":"renewed"')
+
+
+def test_a_command_runs_within_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command gets the stack's settings, and no other way to sign in; its exit code is handed on."""
+    ready_file = tmp_path / "ready.json"
+    ready_file.write_text(json.dumps({"environment": {"KEY_VAULT_URL": "https://localhost:1"}}))
+    monkeypatch.setenv("PARTNER_CLIENT_SECRET", "of the surroundings")
+    names = "('KEY_VAULT_URL', 'PARTNER_CLIENT_SECRET')"
+    show = f"import os, sys; print(*map(os.environ.get, {names})); sys.exit(3)"
+    within = ("local.within", "--ready-file", str(ready_file))
+    ran = run(*within, "python", "-c", show)
+    assert (ran.stdout, ran.returncode) == ("https://localhost:1 None\n", 3)
+    assert run(*within, "agreements", "--help").returncode == 0
+    assert run(*within).returncode == 2
+    unknown = run(*within, "no-such-command")
+    assert (unknown.returncode, unknown.stderr) == (127, "no-such-command: No such file or directory\n")
+    ready_file.unlink()
+    missing = run(*within, "python", "--version")
+    assert missing.returncode == 1
+    assert "make run" in missing.stderr
 
 
 @pytest.mark.parametrize("module", ["local.send", "local.look"])

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from local import partner_center
+from local import api, partner_center
 from local.parts import in_thread
 
 _SECONDS = 20.0
@@ -70,7 +70,7 @@ class Holds:
     @contextmanager
     def partner_center(self) -> Iterator[Mapping[str, str]]:
         """Serve Partner Center, held up by these holds, while the block runs; yield what leads to it."""
-        application = partner_center.application
+        application = api.application
 
         def held_up(*given: Any) -> web.Application:
             app = application(*given)
@@ -78,6 +78,6 @@ class Holds:
             return app
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(partner_center, "application", held_up)
-            with in_thread(partner_center.serve) as api:
-                yield api
+            patch.setattr(api, "application", held_up)
+            with in_thread(partner_center.serve) as environment:
+                yield environment

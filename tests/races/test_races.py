@@ -243,15 +243,22 @@ def test_a_correction_overtakes_a_throttled_original(
 @pytest.mark.parametrize(
     ("settings", "fault", "reason"),
     [
-        ({"PARTNER_REFRESH_TOKEN": "revoked"}, {}, "TokenUnavailable"),
-        ({}, {"pathContains": "/v1/", "times": None, "status": 401}, "AccessRefused"),
+        ({"PARTNER_REFRESH_TOKEN": "dead"}, {}, "RefreshTokenExpired"),
+        ({}, {"pathContains": "/v1/", "times": None, "status": 401}, "TokenRefused"),
     ],
     ids=["by-Entra", "by-Partner-Center"],
 )
 def test_a_token_is_broken_and_mended(
-    stage: Stage, told: Told, settings: dict[str, str], fault: dict[str, object], reason: str
+    stage: Stage,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    fault: dict[str, object],
+    reason: str,
 ) -> None:
     """While no token is good events wait, for hours, and none is rejected; then all are confirmed."""
+    for seconds in ("_FIRST_BREAK", "_LONGEST_BREAK"):
+        monkeypatch.setattr(f"agreements.gate.{seconds}", 0.05)
     customers = [uuid4() for _ in range(3)]
     events = [stage.publish(customer) for customer in customers]
     broken = stages.consumers(stage.environment, **settings)

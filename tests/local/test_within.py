@@ -14,7 +14,7 @@ SAMPLES = ROOT / "local" / "samples"
 def run(ready: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command as ``make cli`` does."""
     return subprocess.run(
-        [sys.executable, "-m", "local.cli", "--ready-file", str(ready), "--", *command],
+        [sys.executable, "-m", "local.within", "--ready-file", str(ready), "agreements", *command],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,0 +1,42 @@
+"""What the commands say beside their data: on standard error, where a pipe does not take it."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+
+def say(text: str = "") -> None:
+    """Say a line or more, never folded, so that a command or an address can be copied whole."""
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(text)
+
+
+def tell(text: str) -> None:
+    """Say prose, folded between words on a terminal and nowhere else."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def silence() -> None:
+    """Keep the libraries from talking: what they would warn of is told by the command itself."""
+    for library in ("azure", "msal", "urllib3"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str | None], None]]:
+    """Lend what shows on a terminal what is being done, until it is called with ``None``."""
+    status = Console(stderr=True, highlight=False).status("")
+
+    def show(text: str | None) -> None:
+        if text is None:
+            status.stop()
+        else:
+            status.update(text)
+            status.start()
+
+    try:
+        yield show
+    finally:
+        status.stop()
