@@ -1,0 +1,134 @@
+"""Two commands are enough: azure.yaml, its hooks and the parameters fit together and ask for nothing more."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.infra.bicep import Expression, Literal, Member, walk
+from tests.infra.project import MAIN, Project
+
+_ASKED = {"environmentName", "location"}
+_BY_AZD = {
+    "AZURE_ENV_NAME",
+    "AZURE_LOCATION",
+    "AZURE_PRINCIPAL_ID",
+    "AZURE_PRINCIPAL_TYPE",
+    "AZURE_SUBSCRIPTION_ID",
+    "AZURE_TENANT_ID",
+}
+_ROLES = {
+    "environmentName": "AZURE_ENV_NAME",
+    "location": "AZURE_LOCATION",
+    "principalId": "AZURE_PRINCIPAL_ID",
+    "principalType": "AZURE_PRINCIPAL_TYPE",
+}
+_OUTPUTS = {"AZURE_LOCATION", "AZURE_RESOURCE_GROUP", "AZURE_TENANT_ID"}
+_READ = {".sh": r"\$\{?([A-Z][A-Z0-9_]{3,})", ".ps1": r"\$env:([A-Za-z]\w{3,})"}
+_KEPT = re.compile(r"(?:\bazd env set |(?<![\w-]))([A-Z][A-Z0-9_]{3,})(?:=| [\"'$])")
+_BY_PIPELINES = {"GITHUB_ACTIONS", "TF_BUILD"}
+_VARIABLE = re.compile(r"^\$\{([A-Z][A-Z0-9_]*)(?:=([^}]*))?\}$")
+
+
+def parameters(project: Project) -> Iterator[str]:
+    """main.parameters.json gives every parameter, and only name and region have no default."""
+    path = "infra/main.parameters.json"
+    text = (project.root / path).read_text()
+    given = json.loads(text)["parameters"]
+    main = project.sources.get(MAIN)
+    declared = main.of("param") if main else {}
+    for name in sorted(declared.keys() - given.keys()):
+        yield f"{path}:1: {name} is not among the parameters"
+    for name in sorted(given.keys() - declared.keys()):
+        yield f"{path}:{_line(text, name)}: {MAIN} has no parameter {name}"
+    for name, value in declared.items():
+        if name not in _ASKED and value.value is None:
+            yield f"{value.at}: azd would ask for {name}"
+        if name in _ASKED and value.value is not None:
+            yield f"{value.at}: azd would not ask for {name}"
+    for name, value in given.items():
+        variable = _VARIABLE.match(str(value.get("value")))
+        if variable is None or variable[1] != _ROLES.get(name, variable[1]):
+            yield f"{path}:{_line(text, name)}: {name} does not come from azd's environment"
+        elif variable[1] in _BY_AZD and name not in {*_ROLES, "partnerTenantId"}:
+            yield f"{path}:{_line(text, name)}: {variable[1]} means something else to azd"
+
+
+def outputs(project: Project) -> Iterator[str]:
+    """Azd finds what it deploys to, and commands what they need, in the outputs."""
+    main = project.sources.get(MAIN)
+    services = _yaml(project).get("services", {})
+    wanted = _OUTPUTS | {f"SERVICE_{name.upper().replace('-', '_')}_NAME" for name in services}
+    for name in sorted(wanted - (main.of("output").keys() if main else set())):
+        yield f"{MAIN}:1: there is no output {name}"
+
+
+def services(project: Project) -> Iterator[str]:
+    """The one service is this project, a Python function app, and one site carries its name."""
+    found = _yaml(project).get("services", {})
+    tags = [str(tag) for site in project.of("Microsoft.Web/sites") for tag in _tags(site.body)]
+    if sorted(tags) != sorted(found):
+        yield f"azure.yaml:1: the services are {sorted(found)}, and sites are tagged {sorted(tags)}"
+    for name, service in found.items():
+        told = {key: service.get(key) for key in ("host", "language", "project")}
+        if told != {"host": "function", "language": "python", "project": "."}:
+            yield f"azure.yaml:1: {name} is not this project's function app"
+
+
+def hooks(project: Project) -> Iterator[str]:
+    """Every hook exists for both kinds of shell, can be run, and can at least be read by the shell."""
+    for name, hook in (_yaml(project).get("hooks") or {}).items():
+        for system, shell in (("posix", "sh"), ("windows", "pwsh")):
+            told = hook.get(system, {})
+            run = str(told.get("run", ""))
+            if told.get("shell") != shell or not run:
+                yield f"azure.yaml:1: the hook {name} says nothing to {shell}"
+            elif run.startswith("./") and not (project.root / run.split()[0]).is_file():
+                yield f"azure.yaml:1: the hook {name} runs {run}, which does not exist"
+    for script in _scripts(project, "*.sh"):
+        place = script.relative_to(project.root)
+        if not os.access(script, os.X_OK) or not script.read_text().startswith("#!"):
+            yield f"{place}:1: this cannot be run"
+        ran = subprocess.run(["/bin/sh", "-n", script], capture_output=True, text=True, check=False)
+        if ran.returncode:
+            yield f"{place}:1: {ran.stderr.strip()}"
+        if not script.with_suffix(".ps1").is_file():
+            yield f"{place}:1: there is no such script for PowerShell"
+
+
+def variables(project: Project) -> Iterator[str]:
+    """What a script reads of its environment is an output, a parameter's variable, or somebody else's own."""
+    main = project.sources.get(MAIN)
+    text = (project.root / "infra/main.parameters.json").read_text()
+    given = re.findall(r"\$\{([A-Z][A-Z0-9_]*)", text)
+    known = {*(main.of("output") if main else ()), *given, *_BY_AZD, *_BY_PIPELINES}
+    for script in [*_scripts(project, "*.sh"), *_scripts(project, "*.ps1")]:
+        code = re.sub(r"(?m)^\s*#.*$", "", script.read_text())
+        kept = {*_KEPT.findall(code)}
+        for name in sorted({*re.findall(_READ[script.suffix], code)} - known - kept):
+            yield f"{script.relative_to(project.root)}:1: nothing gives {name}"
+
+
+def _yaml(project: Project) -> Mapping[str, Any]:
+    path = project.root / "azure.yaml"
+    loaded = yaml.safe_load(path.read_text()) if path.is_file() else None
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _tags(body: Expression) -> Iterator[object]:
+    for part in walk(body):
+        if isinstance(part, Member) and part.name == "azd-service-name" and isinstance(part.value, Literal):
+            yield part.value.value
+
+
+def _scripts(project: Project, pattern: str) -> list[Path]:
+    return sorted((project.root / "infra").rglob(pattern))
+
+
+def _line(text: str, name: str) -> int:
+    return text[: text.find(f'"{name}"')].count("\n") + 1
