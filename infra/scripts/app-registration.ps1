@@ -53,11 +53,11 @@ function Invoke-Graph([string] $Token, [string] $Method, [string] $Path, $Body) 
 
 if ($Command -eq 'register') {
     $token = Get-Token $env:AZURE_TENANT_ID
-    # The consent command signs a person in on a loopback port of their own machine.
+    # Where `agreements consent` waits for the person who signs in, on their own machine.
     Invoke-Graph $token PATCH "applications(uniqueName='$First')" @{
         displayName            = $First
         signInAudience         = 'AzureADMyOrg'
-        web                    = @{ redirectUris = @('http://localhost') }
+        web                    = @{ redirectUris = @('http://localhost:8400') }
         requiredResourceAccess = @(
             @{
                 resourceAppId  = $partnerCenter

@@ -51,11 +51,11 @@ sign_in() {
 
 register() {
     sign_in "${AZURE_TENANT_ID:-}"
-    # The consent command signs a person in on a loopback port of their own machine.
+    # Where `agreements consent` waits for the person who signs in, on their own machine.
     ask PATCH "applications(uniqueName='$1')" "{
         \"displayName\": \"$1\",
         \"signInAudience\": \"AzureADMyOrg\",
-        \"web\": {\"redirectUris\": [\"http://localhost\"]},
+        \"web\": {\"redirectUris\": [\"http://localhost:8400\"]},
         \"requiredResourceAccess\": [{
             \"resourceAppId\": \"$partner_center\",
             \"resourceAccess\": [{\"id\": \"$user_impersonation\", \"type\": \"Scope\"}]
