@@ -133,7 +133,7 @@ class Condition(Expression):
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Declaration:
     """What every declaration has; ``kind`` is Bicep's own word for it."""
 
@@ -147,7 +147,7 @@ class Declaration:
         return next((call for call in self.decorators if call.function == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Value(Declaration):
     """A parameter, variable or output; a variable's type is empty, a parameter's value its default."""
 
@@ -155,7 +155,7 @@ class Value(Declaration):
     value: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Deployable(Declaration):
     """A resource or a module; ``target`` is the type and version, or the path."""
 
@@ -173,7 +173,7 @@ class Deployable(Declaration):
         return body if isinstance(body, Object) else Object(self.at, ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """One file, read.
 

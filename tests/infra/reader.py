@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import tree_sitter_bicep
@@ -31,6 +32,7 @@ _PARSER = Parser(Language(tree_sitter_bicep.language()))
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\'": "'", r"\$": "$", r"\\": "\\"}
 
 
+@cache
 def read(text: bytes, path: Path) -> Source:
     """Return what a file declares; what cannot be read is in ``faults``, by line."""
     root = _PARSER.parse(text).root_node

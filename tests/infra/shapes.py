@@ -1,7 +1,7 @@
 """The published shapes of resource types, and what of a body does not fit one.
 
 A shape is ``any``, ``bool``, ``int``, ``null`` or ``string``; ``{"string": limits}`` or ``{"int": limits}``;
-``{"enum": values}``, ``open`` when others are taken too; ``{"array": shape}``; or ``{"object": properties}``,
+``{"enum": values}``; ``{"array": shape}``; or ``{"object": properties}``,
 with ``rest`` for properties of any name, and ``by`` and ``cases`` where one property tells which others there
 are. A property's name ends in ``!`` when it is required, in ``~`` when it is read-only.
 """
@@ -70,7 +70,7 @@ def _scalar(value: Expression, shape: Shape, name: str, project: Project) -> Ite
 
 def _limits(value: Literal, shape: Mapping[str, Any], name: str) -> Iterator[str]:
     given = value.value
-    if "enum" in shape and not shape.get("open") and given not in shape["enum"]:
+    if "enum" in shape and given not in shape["enum"]:
         yield f"{value.at}: {name} is {given!r} and must be one of {', '.join(shape['enum'])}"
     limits = shape.get("string") or shape.get("int") or {}
     size = len(given) if isinstance(given, str) else given or 0

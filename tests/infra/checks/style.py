@@ -12,7 +12,6 @@ _HOSTS = re.compile(
     r"management\.azure\.com|management\.core\.windows\.net|login\.microsoftonline\.com|\.vault\.azure\.net"
     r"|\.(?:blob|table|queue|file|dfs)\.core\.windows\.net|database\.windows\.net|graph\.windows\.net"
 )
-_MOST = {"param": 256, "var": 512, "output": 64}
 
 
 def hosts(project: Project) -> Iterator[str]:
@@ -55,11 +54,3 @@ def locations(project: Project) -> Iterator[str]:
                 params = one.object.get("params")
                 if not isinstance(params, Object) or not isinstance(params.get("location"), Name):
                     yield f"{one.at}: {one.name} is not told where it is"
-
-
-def sizes(project: Project) -> Iterator[str]:
-    """No file declares more than a template may."""
-    for source in project.sources.values():
-        for kind, most in _MOST.items():
-            if len(source.of(kind)) > most:
-                yield f"{source.path}:1: more than {most} of {kind}"

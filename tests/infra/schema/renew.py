@@ -29,6 +29,8 @@ BUNDLE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce
 TYPES = "Microsoft.Azure.Mcp.AzTypes.Internal.Compact.dll"
 PLAIN = {"AnyType": "any", "BooleanType": "bool", "NullType": "null"}
 REQUIRED, READ_ONLY = 1, 2
+# Nobody writes what is read-only: of that, only short shapes are worth keeping for those who read it.
+LONGEST_READ_ONLY = 600
 
 # The published types lack these; the management client has them, for one version each.
 MONITOR = {
@@ -119,7 +121,7 @@ class Published:
         values = [value for shape in elements if isinstance(shape, dict) for value in shape.get("enum", [])]
         if not values:
             return "any"
-        return {"enum": values, "open": True} if "string" in elements else {"enum": values}
+        return {"enum": values}
 
     def array(self, described: Any, seen: tuple[int, ...]) -> Shape:
         return {"array": self.shape(described["itemType"], seen)}
@@ -141,7 +143,7 @@ class Published:
         for name, property_ in described.items():
             if property_["flags"] & READ_ONLY:
                 shape = self.shape(property_["type"], seen)
-                yield f"{name}~", shape if isinstance(shape, str) else "any"
+                yield f"{name}~", shape if len(json.dumps(shape)) < LONGEST_READ_ONLY else "any"
             else:
                 yield name + "!" * (property_["flags"] & REQUIRED), self.shape(property_["type"], seen)
 
@@ -174,7 +176,8 @@ def monitor(name: str) -> dict[str, Any]:
     for attribute, described in model._attribute_map.items():  # noqa: SLF001  # where the client keeps it
         rules = model._validation.get(attribute, {})  # noqa: SLF001  # the same
         if described["key"] and not rules.get("constant"):
-            _put(shape, described["key"].replace(r"\.", "\0").split("."), rules, _monitor(model, attribute))
+            path = described["key"].replace(r"\.", "\0").split(".")
+            _put(shape, path, rules, _case(model, attribute) or _monitor(model, attribute))
     return shape | ({"by": _key(model), "cases": _cases(model)} if _cases(model) else {})
 
 
@@ -232,6 +235,13 @@ def _cases(model: Any) -> dict[str, Shape]:
         for subtypes in getattr(model, "_subtype_map", {}).values()
         for value, subtype in subtypes.items()
     }
+
+
+def _case(model: Any, attribute: str) -> Shape | None:
+    """Return the one value by which a subtype is told from its siblings."""
+    subtypes = getattr(model.__mro__[1], "_subtype_map", {}).get(attribute, {})
+    values = [value for value, subtype in subtypes.items() if subtype == model.__name__]
+    return {"enum": values} if values else None
 
 
 if __name__ == "__main__":
