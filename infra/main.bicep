@@ -384,8 +384,5 @@ output REFRESH_TOKEN_SECRET_NAME string = settings.REFRESH_TOKEN_SECRET_NAME
 @description('Tenant of the partner.')
 output PARTNER_TENANT_ID string = tenantOfPartner
 
-@description('Client id of the app registration that asks for the partner\'s token.')
-output PARTNER_CLIENT_ID string = partnerClientId
-
 @description('The most calls to Partner Center that can be under way at once: queue functions, times instances of each (always-ready ones come on top), times maxConcurrentCalls of host.json.')
 output CONCURRENT_CALLS_CEILING int = length(queueFunctions) * (maximumInstanceCount + alwaysReadyInstances) * host.extensions.serviceBus.maxConcurrentCalls
