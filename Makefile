@@ -11,7 +11,7 @@ PACKAGES := .venv/.packages
 VENV := .venv/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look test chaos bench check lock fmt clean
+.PHONY: help run send look test chaos bench scan check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,10 @@ chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAO
 bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu imports rate broker")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-check: test chaos bench ## Every suite there is
+scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
+	@$(BIN)/pytest tests/infra/scan.py $(ARGS)
+
+check: test scan chaos bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .

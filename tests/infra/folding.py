@@ -34,6 +34,7 @@ class Scope:
         arguments: what the file's parameters were given, folded.
         locals: a loop's item and index.
         within: the variables whose values are being folded, since a fault can make a circle of them.
+        folded: what they came to, so that each is folded once.
     """
 
     root: Path
@@ -41,6 +42,7 @@ class Scope:
     arguments: Mapping[str, Expression]
     locals: Mapping[str, Expression] = field(default_factory=dict)
     within: frozenset[str] = frozenset()
+    folded: dict[str, Expression] = field(default_factory=dict)
 
     def inner(self, **names: Expression) -> "Scope":
         """Return this scope with some names more."""
@@ -103,7 +105,9 @@ def _name(expression: Name, scope: Scope) -> Expression:
     declared = scope.source.of("var").get(name) or scope.source.of("param").get(name)
     if declared is None or declared.value is None or name in scope.within:
         return expression
-    return fold(declared.value, replace(scope, locals={}, within=scope.within | {name}))
+    if name not in scope.folded:
+        scope.folded[name] = fold(declared.value, replace(scope, locals={}, within=scope.within | {name}))
+    return scope.folded[name]
 
 
 def _loop(loop: Loop, scope: Scope) -> Expression:
