@@ -9,6 +9,7 @@ from tests.infra.checks import (
     azd,
     entities,
     keyless,
+    platform,
     queries,
     resources,
     roles,
@@ -21,8 +22,19 @@ from tests.infra.project import Project
 type Check = Callable[[Project], Iterator[str]]
 
 _MODULES = (
-    symbols, resources, style, entities, app_settings, keyless, roles, alerts, queries, azd, workflows
-)  # fmt: skip
+    symbols,
+    resources,
+    platform,
+    style,
+    entities,
+    app_settings,
+    keyless,
+    roles,
+    alerts,
+    queries,
+    azd,
+    workflows,
+)
 CHECKS: Mapping[str, Check] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": check
     for module in _MODULES

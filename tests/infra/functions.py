@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function: ``returns`` is empty where that depends on what it is given."""
+    """A function; ``returns`` is empty where that depends on what it is given, ``takes`` for anything."""
 
     least: int
     most: float
     returns: str = ""
+    takes: str = ""
 
 
 def _functions(returns: str, **counts: tuple[int, float]) -> dict[str, Function]:
@@ -70,13 +71,13 @@ FUNCTIONS = {
 }
 
 DECORATORS = {
-    "allowed": Function(1, 1),
-    "batchSize": Function(1, 1),
-    "description": Function(1, 1),
-    "maxLength": Function(1, 1),
-    "maxValue": Function(1, 1),
-    "metadata": Function(1, 1),
-    "minLength": Function(1, 1),
-    "minValue": Function(1, 1),
+    "allowed": Function(1, 1, takes="array"),
+    "batchSize": Function(1, 1, takes="int"),
+    "description": Function(1, 1, takes="string"),
+    "maxLength": Function(1, 1, takes="int"),
+    "maxValue": Function(1, 1, takes="int"),
+    "metadata": Function(1, 1, takes="object"),
+    "minLength": Function(1, 1, takes="int"),
+    "minValue": Function(1, 1, takes="int"),
     "secure": Function(0, 0),
 }

@@ -15,6 +15,7 @@ from tests.infra.bicep import (
 from tests.infra.functions import FUNCTIONS
 from tests.infra.project import Project
 
+_NUMBER = {"+", "-", "*", "/", "%"}
 _BOOLEAN = {"!", "==", "!=", "&&", "||", "<", ">", "<=", ">=", "=~", "!~"}
 
 
@@ -32,7 +33,7 @@ def kind(expression: Expression, project: Project) -> str:
         case Call(function=function):
             return FUNCTIONS[function].returns if function in FUNCTIONS else ""
         case Operation(operator=operator):
-            return "bool" if operator in _BOOLEAN else ""
+            return "bool" if operator in _BOOLEAN else "int" if operator in _NUMBER else ""
         case _:
             return _declared(expression, project)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from tests.infra.bicep import (
 )
 
 _PARSER = Parser(Language(tree_sitter_bicep.language()))
+_OPERATIONS = {"binary_expression", "ternary_expression", "unary_expression"}
+_STEPS = {"member_expression", "resource_expression", "subscript_expression"}
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t", r"\'": "'", r"\$": "$", r"\\": "\\"}
 
 
@@ -113,7 +116,8 @@ class _Reader:
         return made
 
     def within(self, node: Node) -> list[Node]:
-        return [child for child in node.named_children if child.type == "resource_declaration"]
+        properties = [child for child in node.named_children if child.type == "object_property"]
+        return [one.named_children[0] for one in properties if _is_resource(one)]
 
     def expression(self, node: Node) -> Expression:
         parts = [child for child in node.named_children if child.type != "comment"]
@@ -121,15 +125,20 @@ class _Reader:
         return make(node, parts) if make else Expression(self.at(node))
 
     def read_string(self, node: Node, parts: list[Node]) -> Expression:
-        if not any(part.type == "interpolation" for part in parts):
+        inner = [part for part in parts if part.type == "interpolation"]
+        if not inner:
             return Literal(self.at(node), self.characters(node))
-        read = (
-            self.expression(part.named_children[0])
-            if part.type == "interpolation"
-            else Literal(self.at(part), _unescaped(_text(part)))
-            for part in parts
-        )
-        return Interpolated(self.at(node), tuple(read))
+        # By what lies between them: an escaped dollar has no node of its own.
+        starts = [node.start_byte + 1, *(part.end_byte for part in inner)]
+        ends = [*(part.start_byte for part in inner), node.end_byte - 1]
+        between = [self.slice(node, start, end) for start, end in zip(starts, ends, strict=True)]
+        read = [self.expression(part.named_children[0]) for part in inner]
+        mixed = [one for pair in zip(between, [*read, None], strict=True) for one in pair]
+        return Interpolated(self.at(node), tuple(one for one in mixed if one and not _empty(one)))
+
+    def slice(self, node: Node, start: int, end: int) -> Expression:
+        written = (node.text or b"")[start - node.start_byte : end - node.start_byte].decode()
+        return Literal(self.at(node), _unescaped(written))
 
     def characters(self, node: Node) -> str:
         written = _text(node)
@@ -153,7 +162,7 @@ class _Reader:
         return Array(self.at(node), tuple(map(self.expression, parts)))
 
     def read_object(self, node: Node, parts: list[Node]) -> Expression:
-        return Object(self.at(node), tuple(self.member(p) for p in parts if p.type == "object_property"))
+        return Object(self.at(node), tuple(self.member(one) for one in parts if _is_property(one)))
 
     def member(self, node: Node) -> Member:
         key, *rest = [child for child in node.named_children if child.type != "comment"]
@@ -178,41 +187,43 @@ class _Reader:
         given = (child for child in parts[-1].named_children if child.type != "comment")
         return Call(self.at(node), function, tuple(map(self.expression, given)))
 
-    def read_subscript_expression(self, node: Node, parts: list[Node]) -> Expression:
-        index = self.expression(parts[1])
-        return self.tail(parts[0], lambda of: Index(self.at(node), of, index))
+    def read_member(self, node: Node, _: list[Node]) -> Expression:
+        return self.tail(node, lambda of: of)
 
-    def read_member_expression(self, node: Node, parts: list[Node]) -> Expression:
-        return self.tail(parts[0], lambda of: Access(self.at(node), of, _text(parts[-1])))
+    read_member_expression = read_subscript_expression = read_resource_expression = read_member
 
-    def read_resource_expression(self, node: Node, parts: list[Node]) -> Expression:
-        return self.tail(parts[0], lambda of: Access(self.at(node), of, _text(parts[-1]), nested=True))
-
-    def read_operation(self, node: Node, parts: list[Node]) -> Expression:
+    def read_operation(self, node: Node, parts: list[Node]) -> Operation:
         sign = next(_text(child) for child in node.children if not child.is_named)
         return Operation(self.at(node), sign, tuple(map(self.expression, parts)))
 
     read_unary_expression = read_binary_expression = read_ternary_expression = read_operation
 
     def tail(self, node: Node, make: Callable[[Expression], Expression]) -> Expression:
-        """Give ``.b`` of ``c ? x : a.b`` to ``a``: the grammar gives it to the whole."""
-        return (
-            _to_last(self.expression(node), make) if "ternary" in _kind(node) else make(self.expression(node))
-        )
+        """Give ``.b`` of ``c ? x : a.b`` to ``a``, its last operand: the grammar gives it to the whole."""
+        parts = [child for child in node.named_children if child.type != "comment"]
+        if node.type in _OPERATIONS:
+            read = self.read_operation(node, parts[:-1])
+            return replace(read, operands=(*read.operands, self.tail(parts[-1], make)))
+        if node.type in _STEPS:
+            return self.tail(parts[0], lambda of: make(self.step(node, of, parts[-1])))
+        return make(self.expression(node))
+
+    def step(self, node: Node, of: Expression, last: Node) -> Expression:
+        if node.type == "subscript_expression":
+            return Index(self.at(node), of, self.expression(last))
+        return Access(self.at(node), of, _text(last), nested=node.type == "resource_expression")
 
 
-def _kind(node: Node) -> str:
-    """Tell a bare ternary, or a tail on one, from anything in brackets."""
-    if node.type in {"member_expression", "subscript_expression", "resource_expression"}:
-        return _kind(node.named_children[0])
-    return node.type
+def _empty(one: Expression) -> bool:
+    return isinstance(one, Literal) and not one.value
 
 
-def _to_last(read: Expression, make: Callable[[Expression], Expression]) -> Expression:
-    if isinstance(read, Operation) and read.operator == "?":
-        test, first, other = read.operands
-        return Operation(read.at, "?", (test, first, _to_last(other, make)))
-    return make(read)
+def _is_resource(node: Node) -> bool:
+    return bool(node.named_children) and node.named_children[0].type == "resource_declaration"
+
+
+def _is_property(node: Node) -> bool:
+    return node.type == "object_property" and not _is_resource(node)
 
 
 def _unescaped(written: str) -> str:

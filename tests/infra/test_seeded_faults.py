@@ -92,6 +92,47 @@ SYMBOLS = [
     main("a default beyond what is allowed", r"MB int = 2048", "MB int = 1024", "symbols.defaults"),
     main("a default of another kind", r"budgetAmount int = 0", "budgetAmount int = '0'", "symbols.defaults"),
 ]
+ORDER = [
+    main("an app that starts without its vault", r"(    storage\n)    keyVault\n", r"\1", "symbols.order"),
+    main("an app that starts before its roles", r"(    storage\n)    keyVault\n", r"\1", "roles.first"),
+    main("a module in no resource group", r"\n  scope: group", "", "symbols.modules"),
+    main("a file to load that is not there", r"'service-bus\.json'", "'servicebus.json'", "symbols.calls"),
+    main("a decorator's argument of another kind", r"@minValue\(1\)", "@minValue('1')", "symbols.calls"),
+    main(
+        "a setting read that is not there",
+        r"settings\.RETRIES_QUEUE",
+        "settings.RETRY_QUEUE",
+        "symbols.members",
+    ),
+]
+PLATFORM = [
+    module(
+        "a metric alert in a region", "alerts", r"location: 'global'", "location: location", "platform.values"
+    ),
+    module(
+        "a site of another kind", "function-app", r"'functionapp,linux'", "'app,linux'", "platform.values"
+    ),
+    module("a severity of 9", "alerts", r"severity: 2", "severity: 9", "platform.ranges"),
+    module(
+        "a long short name", "alerts", r"Name: 'agreements'", "Name: 'agreements-alerts'", "platform.ranges"
+    ),
+    module("a name for an id", "function-app", r"plan\.id", "plan.name", "platform.ids"),
+    module(
+        "a package that lies nowhere",
+        "function-app",
+        r"\$\{packageContainerName\}",
+        "app",
+        "platform.container",
+    ),
+    module(
+        "the subnet of older plans", "network", r"Microsoft\.App/env", "Microsoft.Web/env", "platform.network"
+    ),
+    module("a subnet outside", "network", r"'10\.0\.2\.0/24'", "'10.1.2.0/24'", "platform.network"),
+    module(
+        "an endpoint without a zone", "network", r"privatelink\.vault", "private.vault", "platform.network"
+    ),
+    module("the Basic tier", "service-bus", r"'Standard'", "'Basic'", "entities.tier"),
+]
 SHAPES = [
     module("one thing deployed twice", "alerts", r"name: 'backlog'", "name: 'waiting'", "resources.names"),
     module(
@@ -470,6 +511,7 @@ WATCHED = [
     Fault("a workbook that is not JSON", "infra/workbook.json", r"\}\s*\Z", "", "queries.names"),
 ]
 DEPLOYED = [
+    main("a group that azd does not find", r"'azd-env-name'", "'azd-environment'", "azd.tags"),
     Fault(
         "a workflow with a secret",
         ".github/workflows/ci.yml",
@@ -539,7 +581,7 @@ DEPLOYED = [
         "workflows.steps",
     ),
 ]
-FAULTS = [*SYNTAX, *SYMBOLS, *SHAPES, *ACCESS, *CONTRACT, *WATCHED, *DEPLOYED]
+FAULTS = [*SYNTAX, *SYMBOLS, *ORDER, *SHAPES, *PLATFORM, *ACCESS, *CONTRACT, *WATCHED, *DEPLOYED]
 
 
 def copied(to: Path) -> Path:

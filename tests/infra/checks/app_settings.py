@@ -99,6 +99,10 @@ def values(project: Project) -> Iterator[str]:
     wanted |= {"PYTHON_THREADPOOL_THREAD_COUNT": str(calls)}
     for site in project.of(_SITE):
         for name, value in _settings(site):
+            if name == "APPLICATIONINSIGHTS_AUTHENTICATION_STRING" and "Authorization=AAD" not in _text(
+                value
+            ):
+                yield f"{value.at}: {name} does not say that an identity signs in"
             if isinstance(value, Literal) and str(value.value) != wanted.get(name, str(value.value)):
                 yield f"{value.at}: {name} is {value.value} and should be {wanted[name]}"
 
@@ -143,3 +147,7 @@ def _settings(site: Resource) -> Iterator[tuple[str, Expression]]:
         name = one.get("name") if isinstance(one, Object) else None
         if isinstance(one, Object) and isinstance(name, Literal):
             yield str(name.value), one.get("value") or one
+
+
+def _text(value: Expression) -> str:
+    return "".join(str(part.value) for part in walk(value) if isinstance(part, Literal))

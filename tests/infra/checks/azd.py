@@ -39,7 +39,7 @@ def parameters(project: Project) -> Iterator[str]:
     """main.parameters.json gives every parameter, and only name and region have no default."""
     path = "infra/main.parameters.json"
     text = (project.root / path).read_text()
-    given = json.loads(text)["parameters"]
+    given = json.loads(text).get("parameters", {})
     main = project.sources.get(MAIN)
     declared = main.of("param") if main else {}
     for name in sorted(declared.keys() - given.keys()):
@@ -68,6 +68,13 @@ def outputs(project: Project) -> Iterator[str]:
         yield f"{MAIN}:1: there is no output {name}"
 
 
+def tags(project: Project) -> Iterator[str]:
+    """Azd finds the resource group by its tag."""
+    for one in project.of("Microsoft.Resources/resourceGroups"):
+        if not one.body.get("tags", "azd-env-name"):
+            yield f"{one.declared.at}: the resource group is not tagged with azd-env-name"
+
+
 def services(project: Project) -> Iterator[str]:
     """The one service is this project, a Python function app, and one site carries its name."""
     found = _yaml(project).get("services", {})
@@ -82,7 +89,10 @@ def services(project: Project) -> Iterator[str]:
 
 def hooks(project: Project) -> Iterator[str]:
     """Every hook exists for both kinds of shell, can be run, and can at least be read by the shell."""
-    for name, hook in (_yaml(project).get("hooks") or {}).items():
+    found = _yaml(project).get("hooks") or {}
+    for name in sorted({"postprovision", "preprovision"} - found.keys()):
+        yield f"azure.yaml:1: there is no hook {name}"
+    for name, hook in found.items():
         for system, shell in (("posix", "sh"), ("windows", "pwsh")):
             told = hook.get(system, {})
             run = str(told.get("run", ""))

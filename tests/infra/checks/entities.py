@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from tests.infra.bicep import Expression, Literal, Object
+from tests.infra.bicep import Expression, Literal, Object, walk
 from tests.infra.product import QUEUES
 from tests.infra.project import Project, Resource
 
@@ -50,6 +50,16 @@ def lasting(project: Project) -> Iterator[str]:
         for key, value in _wanted(one, name).items():
             if given.get(key) != value:
                 yield f"{at}: {key} of {name} is {given.get(key)} and must be {value}"
+
+
+def tier(project: Project) -> Iterator[str]:
+    """The namespace is Standard or Premium: Basic has no topics, and does not detect duplicates."""
+    for one in project.of("Microsoft.ServiceBus/namespaces"):
+        for key in ("name", "tier"):
+            given = one.body.get("sku", key)
+            tiers = {part.value for part in (walk(given) if given else ()) if isinstance(part, Literal)}
+            if not tiers or not tiers - {True, False} <= {"Standard", "Premium"}:
+                yield f"{(given or one.body).at}: the namespace is neither Standard nor Premium by {key}"
 
 
 def _wanted(one: Resource, name: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.infra.bicep import Access, Call, Expression, Index, Literal, Name, walk
 from tests.infra.product import CONSUMED, QUEUES
-from tests.infra.project import Project, Resource
+from tests.infra.project import MAIN, Project, Resource
 
 ASSIGNMENT = "Microsoft.Authorization/roleAssignments"
 _GUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
@@ -107,9 +107,25 @@ def app(project: Project) -> Iterator[str]:
         yield f"{at}: the app cannot send to {queue}"
 
 
+def first(project: Project) -> Iterator[str]:
+    """The app starts when it has its roles: its module waits for every module that gives it one."""
+    main = project.sources.get(MAIN)
+    modules = {one.name: project.module(main, one) for one in main.deployables} if main else {}
+    giving = {one.source.path for one in project.of(ASSIGNMENT) if _of_app(one)}
+    sites = {one.source.path for one in project.of("Microsoft.Web/sites")}
+    for name, source in modules.items():
+        app = main.deployable(name) if main and source and source.path in sites else None
+        mentioned = {part.name for part in (walk(app.body) if app else ()) if isinstance(part, Name)}
+        for other, given in modules.items():
+            if app and given and given.path in giving and other not in mentioned:
+                yield f"{app.at}: {name} does not wait for {other}, which gives it a role"
+
+
 def _role(one: Resource) -> str:
-    given = one.body.get("properties", "roleDefinitionId")
-    return next((role for part in (walk(given) if given else ()) if (role := _known(part))), "")
+    match one.body.get("properties", "roleDefinitionId"):
+        case Call(arguments=(*_, Literal() as id_)):
+            return _known(id_)
+    return ""
 
 
 def _known(part: Expression) -> str:

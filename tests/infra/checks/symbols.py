@@ -7,6 +7,7 @@ from tests.infra.bicep import (
     Access,
     Array,
     Call,
+    Condition,
     Deployable,
     Expression,
     Index,
@@ -19,6 +20,7 @@ from tests.infra.bicep import (
     expressions,
     walk,
 )
+from tests.infra.folding import Scope, fold, loaded
 from tests.infra.functions import DECORATORS, FUNCTIONS, Function
 from tests.infra.kinds import kind
 from tests.infra.project import MAIN, Project
@@ -115,10 +117,54 @@ def modules(project: Project) -> Iterator[str]:
                 continue
             if not module.object.get("name"):
                 yield f"{module.at}: {module.name} has no name"
+            if source.scope != target.scope and not _within_group(source, module):
+                yield f"{module.at}: {module.name} does not say to which resource group it goes"
             for member in module.object.members:
                 if member.name not in {"name", "scope", "params", "dependsOn"}:
                     yield f"{member.at}: a module has no {member.name}"
             yield from _parameters(project, module, target)
+
+
+def _within_group(source: Source, module: Deployable) -> bool:
+    match module.object.get("scope"):
+        case Call(function="resourceGroup", arguments=arguments):
+            return bool(arguments)
+        case Name(name=name):
+            group = source.deployable(name)
+            return group is not None and group.target.startswith("Microsoft.Resources/resourceGroups@")
+    return False
+
+
+def order(project: Project) -> Iterator[str]:
+    """A module that looks a resource up by its name comes after the module that deploys it."""
+    for source in project.sources.values():
+        targets = {module.name: target for module, target in _modules(project, source) if target}
+        for module, target in _modules(project, source):
+            before = _before(source, module.name, set())
+            for wanted in target.deployables if target else ():
+                type_ = wanted.target.partition("@")[0]
+                deploying = {name for name, other in targets.items() if _deploys(other, type_)}
+                if wanted.existing and deploying and not deploying & before:
+                    yield f"{module.at}: {module.name} does not wait for {' or '.join(sorted(deploying))}"
+
+
+def _before(source: Source, name: str, seen: set[str]) -> set[str]:
+    """Return all that a module or resource waits for, by what it mentions or by dependsOn.
+
+    Nobody waits through what may not be deployed.
+    """
+    declared = source.deployable(name)
+    for one in walk(declared.body) if declared else ():
+        mentioned = source.deployable(one.name) if isinstance(one, Name) else None
+        if mentioned and mentioned.name not in seen:
+            seen.add(mentioned.name)
+            if not isinstance(mentioned.body, Condition):
+                _before(source, mentioned.name, seen)
+    return seen
+
+
+def _deploys(source: Source, type_: str) -> bool:
+    return any(not one.existing and one.target.partition("@")[0] == type_ for one in source.deployables)
 
 
 def _parameters(project: Project, module: Deployable, target: Source) -> Iterator[str]:
@@ -156,20 +202,36 @@ def _output(read: Access, target: Source | None, name: str) -> Iterator[str]:
 
 
 def calls(project: Project) -> Iterator[str]:
-    """Every function and decorator exists and gets as many arguments as it takes."""
+    """Every function and decorator exists and gets as many arguments as it takes, and every file is there."""
     for source in project.sources.values():
         decorators = {id(call) for one in [*source.values, *source.deployables] for call in one.decorators}
+        scope = Scope(project.root, source, {})
         for one in expressions(source):
             if isinstance(one, Call):
-                yield from _call(one, DECORATORS if id(one) in decorators else FUNCTIONS)
+                yield from _call(one, DECORATORS if id(one) in decorators else FUNCTIONS, project)
+                if one.function.startswith("load") and not loaded(one, scope):
+                    yield f"{one.at}: there is no such file to load"
 
 
-def _call(call: Call, known: dict[str, Function]) -> Iterator[str]:
+def _call(call: Call, known: dict[str, Function], project: Project) -> Iterator[str]:
     function = known.get(call.function)
     if function is None:
         yield f"{call.at}: there is no {call.function}"
     elif not function.least <= len(call.arguments) <= function.most:
         yield f"{call.at}: {call.function} does not take {len(call.arguments)} arguments"
+    elif function.takes and any(kind(one, project) not in {"", function.takes} for one in call.arguments):
+        yield f"{call.at}: {call.function} takes a {function.takes}"
+
+
+def members(project: Project) -> Iterator[str]:
+    """What is read of an object that is known, of a file too, is in it."""
+    for source in project.sources.values():
+        scope = Scope(project.root, source, {})
+        roots = [value.value for value in source.values if value.value]
+        for root in [*roots, *(deployable.body for deployable in source.deployables)]:
+            for one in walk(fold(root, scope)):
+                if isinstance(one, Access) and isinstance(one.of, Object):
+                    yield f"{one.at}: nothing there is called {one.name}"
 
 
 def defaults(project: Project) -> Iterator[str]:
