@@ -70,6 +70,22 @@ FUNCTIONS = {
     ),
 }
 
+# What the functions that describe the place of a deployment return.
+MEMBERS = {
+    "deployment": {"id", "location", "name", "properties", "scope", "type"},
+    "environment": {
+        "activeDirectoryDataLake",
+        "authentication",
+        "name",
+        "portal",
+        "resourceManager",
+        "suffixes",
+    },
+    "resourceGroup": {"id", "location", "managedBy", "name", "properties", "tags", "type"},
+    "subscription": {"displayName", "id", "subscriptionId", "tenantId"},
+    "tenant": {"countryCode", "displayName", "id", "tenantId"},
+}
+
 DECORATORS = {
     "allowed": Function(1, 1, takes="array"),
     "batchSize": Function(1, 1, takes="int"),

@@ -39,11 +39,15 @@ def kind(expression: Expression, project: Project) -> str:
 
 
 def _declared(expression: Expression, project: Project) -> str:
-    """Return the kind that a parameter or a module's output is declared with."""
+    """Return the kind that a parameter or a module's output is declared with, or a variable has."""
     source = project.sources.get(expression.at.path)
     match expression:
         case Name(name=name) if source and name in source.of("param"):
             return source.of("param")[name].type
+        case Name(name=name) if source and name in source.of("var"):
+            value = source.of("var")[name].value
+            # A fault can make a circle of variables.
+            return kind(value, project) if value and not isinstance(value, Name) else ""
         case Access(of=Access(of=Name(name=module), name="outputs"), name=name) if source:
             return _output(source, module, name, project)
     return ""

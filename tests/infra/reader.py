@@ -82,6 +82,8 @@ class _Reader:
         return tuple(call for call in calls if isinstance(call, Call))
 
     def declaration(self, node: Node, decorators: tuple[Call, ...]) -> None:
+        if node.has_error:
+            return
         match node.type:
             case "target_scope_assignment":
                 self.scope = _text(node.named_children[0]).strip("'")

@@ -93,6 +93,10 @@ SYMBOLS = [
     main("a default of another kind", r"budgetAmount int = 0", "budgetAmount int = '0'", "symbols.defaults"),
 ]
 ORDER = [
+    main("a condition that decides nothing", r"if \(vnetEnabled\)", "if (networkName)", "symbols.tests"),
+    main("a key twice", r"(\n +tags: tags)", r"\1\1", "symbols.keys"),
+    main("two names exchanged", r"storageName: storageName", "storageName: vaultName", "symbols.modules"),
+    module("a member misspelt", "key-vault", r"tenant\(\)\.tenantId", "tenant().tenant", "symbols.members"),
     main("an app that starts without its vault", r"(    storage\n)    keyVault\n", r"\1", "symbols.order"),
     main("an app that starts before its roles", r"(    storage\n)    keyVault\n", r"\1", "roles.first"),
     main("a module in no resource group", r"\n  scope: group", "", "symbols.modules"),
@@ -106,6 +110,11 @@ ORDER = [
     ),
 ]
 PLATFORM = [
+    module("an unknown group of logs", "service-bus", r"'allLogs'", "'all'", "platform.logs"),
+    module(
+        "an endpoint in no subnet", "network", r"/subnets/endpoints", "/subnets/endpoint", "platform.placed"
+    ),
+    module("an endpoint without a subnet", "network", r"(subnet: \{\n +)id:", r"\1name:", "platform.placed"),
     module(
         "a metric alert in a region", "alerts", r"location: 'global'", "location: location", "platform.values"
     ),
@@ -239,6 +248,7 @@ SHAPES = [
     ),
 ]
 ACCESS = [
+    module("a role looked up elsewhere", "storage", r"subscriptionResourceId", "resourceId", "roles.ids"),
     main("a secret handed out", r"output KEY_VAULT_URL", "output PARTNER_CLIENT_SECRET", "keyless.secrets"),
     module(
         "storage keys left on",

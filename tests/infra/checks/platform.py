@@ -132,6 +132,27 @@ def _endpoint(one: Resource, zones: list[str]) -> Iterator[str]:
                 yield f"{connection.at}: the private endpoint of {group} has no zone {zone}"
 
 
+def placed(project: Project) -> Iterator[str]:
+    """A private endpoint lies in a subnet of the network beside it."""
+    networks = project.of(f"{_NETWORK}/virtualNetworks")
+    subnets = [
+        _plain(one.get("name")) for net in networks for one in _objects(net.body.get("properties", "subnets"))
+    ]
+    for one in project.of(f"{_NETWORK}/privateEndpoints"):
+        given = one.body.get("properties", "subnet", "id")
+        if _text(given).rpartition("/subnets/")[2] not in subnets:
+            yield f"{(given or one.declared).at}: there is no such subnet"
+
+
+def logs(project: Project) -> Iterator[str]:
+    """Diagnostic settings name groups of logs that exist."""
+    for one in project.of(f"{_INSIGHTS}/diagnosticSettings"):
+        for log in _objects(one.body.get("properties", "logs")):
+            group = log.get("categoryGroup")
+            if _plain(group) not in {"allLogs", "audit"}:
+                yield f"{(group or log).at}: there is no such group of logs"
+
+
 def _service(subnet: Object) -> object:
     [delegation] = _objects(subnet.get("properties", "delegations")) or [subnet]
     return _plain(delegation.get("properties", "serviceName"))

@@ -24,6 +24,7 @@ _COLUMNS = {"OperationId", "Properties", "TimeGenerated", "Type", "_ResourceId"}
 # Kusto's own, as far as we need it.
 _WORDS = set((FOLDER / "kusto.txt").read_text().split())
 _FIELD = re.compile(r"\bLine\.(\w+)")
+_HAS = re.compile(r"Message has '(\w+)'")
 _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _GIVEN = re.compile(r"\b(?:let\s+)?(\w+)\s*=(?![=~])")
 _COMPARED = re.compile(r"\b(\w+)\s*(?:==|!=|=~)\s*[\"']([^\"']*)[\"']")
@@ -39,6 +40,9 @@ def fields(project: Project) -> Iterator[str]:
             for name in _FIELD.findall(line):
                 if name not in logged():
                     yield f"{path}:{number}: no line has the field {name}"
+            for name in _HAS.findall(line):
+                if name not in logged():
+                    yield f"{path}:{number}: no line has {name}"
             for column, name in re.findall(r"\b(\w+) = to\w+\(Line\.(\w+)\)", line):
                 if column != name:
                     yield f"{path}:{number}: the field {name} is called {column}"

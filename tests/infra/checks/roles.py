@@ -123,8 +123,8 @@ def first(project: Project) -> Iterator[str]:
 
 def _role(one: Resource) -> str:
     match one.body.get("properties", "roleDefinitionId"):
-        case Call(arguments=(*_, Literal() as id_)):
-            return _known(id_)
+        case Call(function="subscriptionResourceId", arguments=(Literal(value=kind), Literal() as id_)):
+            return _known(id_) if kind == "Microsoft.Authorization/roleDefinitions" else ""
     return ""
 
 

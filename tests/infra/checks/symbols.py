@@ -15,13 +15,14 @@ from tests.infra.bicep import (
     Loop,
     Name,
     Object,
+    Operation,
     Source,
     children,
     expressions,
     walk,
 )
 from tests.infra.folding import Scope, fold, loaded
-from tests.infra.functions import DECORATORS, FUNCTIONS, Function
+from tests.infra.functions import DECORATORS, FUNCTIONS, MEMBERS, Function
 from tests.infra.kinds import kind
 from tests.infra.project import MAIN, Project
 
@@ -53,6 +54,32 @@ def declared(project: Project) -> Iterator[str]:
                 yield f"{value.at}: {value.name} has no type of the plain ones: {value.type}"
             if value.kind in {"param", "output"} and not value.decorator("description"):
                 yield f"{value.at}: {value.name} is not described"
+
+
+def keys(project: Project) -> Iterator[str]:
+    """No object has a key twice."""
+    for source in project.sources.values():
+        for one in expressions(source):
+            names = Counter(member.name for member in one.members) if isinstance(one, Object) else Counter()
+            yield from (
+                f"{one.at}: {name} is there twice" for name, count in names.items() if count > 1 and name
+            )
+
+
+def tests(project: Project) -> Iterator[str]:
+    """What decides is true or false."""
+    for source in project.sources.values():
+        for one in expressions(source):
+            match one:
+                case Condition(test=test) | Operation(operator="?", operands=(test, *_)):
+                    deciding = [test]
+                case Operation(operator="!" | "&&" | "||", operands=operands):
+                    deciding = [*operands]
+                case _:
+                    continue
+            for test in deciding:
+                if (found := kind(test, project)) not in {"", "bool"}:
+                    yield f"{test.at}: a {found} decides nothing"
 
 
 def resolved(project: Project) -> Iterator[str]:
@@ -122,7 +149,7 @@ def modules(project: Project) -> Iterator[str]:
             for member in module.object.members:
                 if member.name not in {"name", "scope", "params", "dependsOn"}:
                     yield f"{member.at}: a module has no {member.name}"
-            yield from _parameters(project, module, target)
+            yield from _parameters(project, module, target, set(source.of("var")))
 
 
 def _within_group(source: Source, module: Deployable) -> bool:
@@ -167,7 +194,7 @@ def _deploys(source: Source, type_: str) -> bool:
     return any(not one.existing and one.target.partition("@")[0] == type_ for one in source.deployables)
 
 
-def _parameters(project: Project, module: Deployable, target: Source) -> Iterator[str]:
+def _parameters(project: Project, module: Deployable, target: Source, variables: set[str]) -> Iterator[str]:
     params = module.object.get("params")
     given = {str(one.name): one for one in params.members} if isinstance(params, Object) else {}
     for name, parameter in target.of("param").items():
@@ -179,6 +206,12 @@ def _parameters(project: Project, module: Deployable, target: Source) -> Iterato
             yield f"{member.at}: {target.path} has no parameter {key}"
         elif (found := kind(member.value, project)) not in {"", wanted}:
             yield f"{member.at}: {key} is a {found}, and {target.path} takes a {wanted}"
+        elif (
+            isinstance(member.value, Name)
+            and member.value.name != key
+            and {key, member.value.name} <= variables
+        ):
+            yield f"{member.at}: {key} is given {member.value.name}, though there is a {key}"
 
 
 def outputs(project: Project) -> Iterator[str]:
@@ -230,8 +263,11 @@ def members(project: Project) -> Iterator[str]:
         roots = [value.value for value in source.values if value.value]
         for root in [*roots, *(deployable.body for deployable in source.deployables)]:
             for one in walk(fold(root, scope)):
-                if isinstance(one, Access) and isinstance(one.of, Object):
-                    yield f"{one.at}: nothing there is called {one.name}"
+                match one:
+                    case Access(of=Object()):
+                        yield f"{one.at}: nothing there is called {one.name}"
+                    case Access(of=Call(function=name)) if one.name not in MEMBERS.get(name, {one.name}):
+                        yield f"{one.at}: {name}() has no {one.name}"
 
 
 def defaults(project: Project) -> Iterator[str]:
