@@ -100,8 +100,8 @@ def _bodies(body: Expression, scope: Scope) -> Iterator[tuple[Object, tuple[Expr
     match body:
         case Loop():
             over = fold(body.over, scope)
-            known = turns(body, over) if isinstance(over, Array) else [{}]
-            for names in known:
+            # An empty list deploys nothing today; what it would deploy is still looked at.
+            for names in (turns(body, over) if isinstance(over, Array) else []) or [{}]:
                 yield from _bodies(body.body, scope.inner(**names))
         case Condition():
             for inner, tests in _bodies(body.body, scope):
