@@ -11,6 +11,8 @@ from agreements.settings import FunctionAppSettings, QueueSettings
 
 ROOT = Path(__file__).parents[2]
 
+# Of the refresh token in Azure.
+VAULT = {"KEY_VAULT_URL", "REFRESH_TOKEN_SECRET_NAME"}
 QUEUES: Mapping[str, str] = {name: str(field.default) for name, field in QueueSettings.model_fields.items()}
 CONSUMED = {QUEUES["acceptances"], QUEUES["retries"]}
 

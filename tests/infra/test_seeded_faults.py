@@ -521,6 +521,7 @@ WATCHED = [
     Fault("a workbook that is not JSON", "infra/workbook.json", r"\}\s*\Z", "", "queries.names"),
 ]
 DEPLOYED = [
+    main("an output that nobody reads", r"output PARTNER_TENANT_ID", "output PARTNER_TENANT", "azd.outputs"),
     main("a group that azd does not find", r"'azd-env-name'", "'azd-environment'", "azd.tags"),
     Fault(
         "a workflow with a secret",

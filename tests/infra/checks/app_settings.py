@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.infra.bicep import Array, Expression, Literal, Member, Object, walk
-from tests.infra.product import ROOT, settings, triggered
+from tests.infra.product import ROOT, VAULT, settings, triggered
 from tests.infra.project import Project, Resource
 
 _SITE = "Microsoft.Web/sites"
@@ -19,8 +19,6 @@ _PLATFORM = {
     "AzureWebJobsStorage__credential",
     "PYTHON_THREADPOOL_THREAD_COUNT",
 }
-# Where the refresh token lies.
-_VAULT = {"KEY_VAULT_URL", "REFRESH_TOKEN_SECRET_NAME"}
 _ONE_MACHINE = {
     "PARTNER_CLIENT_CERTIFICATE",
     "PARTNER_CLIENT_SECRET",
@@ -73,9 +71,9 @@ def names(project: Project) -> Iterator[str]:
     for site in project.of(_SITE):
         given = list(_settings(site))
         at = (site.body.get("properties", "siteConfig", "appSettings") or site.body).at
-        known = settings().keys() | _PLATFORM | _VAULT | _AT_WILL
+        known = settings().keys() | _PLATFORM | VAULT | _AT_WILL
         for name in sorted(
-            (settings().keys() | _PLATFORM | _VAULT) - _ONE_MACHINE - _AT_WILL - {n for n, _ in given}
+            (settings().keys() | _PLATFORM | VAULT) - _ONE_MACHINE - _AT_WILL - {n for n, _ in given}
         ):
             yield f"{at}: the setting {name} is missing"
         for name, value in given:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from tests.infra.bicep import Expression, Literal, Member, walk
+from tests.infra.product import VAULT, settings
 from tests.infra.project import MAIN, Project
 
 _ASKED = {"environmentName", "location"}
@@ -66,6 +67,10 @@ def outputs(project: Project) -> Iterator[str]:
     wanted = _OUTPUTS | {f"SERVICE_{name.upper().replace('-', '_')}_NAME" for name in services}
     for name in sorted(wanted - (main.of("output").keys() if main else set())):
         yield f"{MAIN}:1: there is no output {name}"
+    read = settings().keys() | VAULT | wanted | {*re.findall(r"\w+", _told(project))}
+    for name, value in main.of("output").items() if main else ():
+        if name not in read:
+            yield f"{value.at}: nothing reads the output {name}"
 
 
 def tags(project: Project) -> Iterator[str]:
@@ -122,6 +127,13 @@ def variables(project: Project) -> Iterator[str]:
         kept = {*_KEPT.findall(code)}
         for name in sorted({*re.findall(_READ[script.suffix], code)} - known - kept):
             yield f"{script.relative_to(project.root)}:1: nothing gives {name}"
+
+
+def _told(project: Project) -> str:
+    """Return all that scripts and documents say."""
+    documents = sorted((project.root / "docs").glob("*.md"))
+    scripts = [*_scripts(project, "*.sh"), *_scripts(project, "*.ps1")]
+    return "\n".join(path.read_text() for path in [*documents, *scripts])
 
 
 def _yaml(project: Project) -> Mapping[str, Any]:
