@@ -144,7 +144,8 @@ var tags = {
 }
 
 var operatorsType = empty(operatorsGroupId) ? 'User' : 'Group'
-var deployingPersonId = principalType == 'User' ? principalId : ''
+// Everything but a service principal is a person: an azd that gives no kind hands over an empty one.
+var deployingPersonId = principalType == 'ServicePrincipal' ? '' : principalId
 var operatorsId = empty(operatorsGroupId) ? deployingPersonId : operatorsGroupId
 var tenantOfPartner = empty(partnerTenantId) ? tenant().tenantId : partnerTenantId
 
