@@ -279,12 +279,13 @@ var logAlerts = [
     frequency: 'PT15M'
   }
   {
-    // No renewal at all counts too, but only once there is telemetry older than a day: a new deployment has had no time for one.
+    // No renewal at all counts too, unless the first telemetry is younger than a day: a new deployment has had no time for one.
+    // No telemetry at all is no excuse: a dead app would otherwise be taken for a new one as soon as its last line is two days old.
     name: 'refresh-token'
     description: 'The refresh token is not renewed any more, or has less than 14 days left.'
     runbook: 'docs/operations.md#alert-refresh-token'
     severity: 1
-    query: '${renewals}\nlet Heard = toscalar(AppTraces | summarize min(TimeGenerated)); Renewals | summarize Runs = count(), arg_max(TimeGenerated, renewal, daysLeft) | where (Runs == 0 and Heard < ago(25h)) or renewal == "failed" or daysLeft < 14 | project Runs, renewal, daysLeft'
+    query: '${renewals}\nlet Heard = toscalar(AppTraces | summarize min(TimeGenerated)); Renewals | summarize Runs = count(), arg_max(TimeGenerated, renewal, daysLeft) | where (Runs == 0 and (isnull(Heard) or Heard < ago(25h))) or renewal == "failed" or daysLeft < 14 | project Runs, renewal, daysLeft'
     dimensions: []
     window: 'P2D'
     frequency: 'PT1H'
