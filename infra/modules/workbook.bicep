@@ -24,7 +24,8 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
   name: namespaceName
 }
 
-// The queries are put into strings of a JSON text: line ends become \n there, and the files hold neither double quotes nor backslashes.
+// The queries are put into strings of a JSON text: line ends become \n there, and a test keeps
+// double quotes, backslashes and tabs out of the files.
 var deliveries = replace(replace(loadTextContent('../queries/deliveries.kql'), '\r', ''), '\n', '\\n')
 var renewals = replace(replace(loadTextContent('../queries/renewals.kql'), '\r', ''), '\n', '\\n')
 var withQueries = replace(replace(loadTextContent('../workbook.json'), '#deliveries#', deliveries), '#renewals#', renewals)

@@ -519,6 +519,20 @@ WATCHED = [
         "queries.names",
     ),
     Fault("a workbook that is not JSON", "infra/workbook.json", r"\}\s*\Z", "", "queries.names"),
+    Fault(
+        "a quote that ends a string of the workbook",
+        "infra/queries/renewals.kql",
+        r"'renewed'",
+        '"renewed"',
+        "queries.embedded",
+    ),
+    Fault(
+        "a tab in a query",
+        "infra/queries/deliveries.kql",
+        r"\n    outcome",
+        "\n\toutcome",
+        "queries.embedded",
+    ),
 ]
 DEPLOYED = [
     main("an output that nobody reads", r"output PARTNER_TENANT_ID", "output PARTNER_TENANT", "azd.outputs"),

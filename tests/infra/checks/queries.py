@@ -30,6 +30,8 @@ _GIVEN = re.compile(r"\b(?:let\s+)?(\w+)\s*=(?![=~])")
 _COMPARED = re.compile(r"\b(\w+)\s*(?:==|!=|=~)\s*[\"']([^\"']*)[\"']")
 _AMONG = re.compile(r"\b(\w+)\s+(?:!?in~?|has_any)\s*\(([^)]*)\)")
 _QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
+# What ends or escapes a string of JSON, may not stand in one, or is a place that workbook.bicep fills.
+_UNFIT = re.compile(r"[\"\\\x00-\x1f]|#\w+#")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -65,6 +67,14 @@ def values(project: Project) -> Iterator[str]:
             known = logged().get(name)
             if known and value not in known and not value.startswith("{"):
                 yield f"{at}: {name} is never {value}"
+
+
+def embedded(project: Project) -> Iterator[str]:
+    """A query stays what it is inside the workbook, whose JSON takes it in as it stands in its file."""
+    for path in _files(project):
+        for number, line in enumerate((project.root / path).read_text().split("\n"), 1):
+            if found := _UNFIT.search(line):
+                yield f"{path}:{number}: {found[0]!r} would break the workbook's JSON"
 
 
 def workbook(project: Project) -> Iterator[str]:
