@@ -7,6 +7,7 @@ from tests.infra.checks import (
     alerts,
     app_settings,
     azd,
+    deployment,
     entities,
     keyless,
     platform,
@@ -23,6 +24,7 @@ type Check = Callable[[Project], Iterator[str]]
 
 _MODULES = (
     symbols,
+    deployment,
     resources,
     platform,
     style,

@@ -550,7 +550,7 @@ DEPLOYED = [
         "infra/hooks/preprovision.sh",
         r"\Z",
         "if true; then\n",
-        "azd.hooks",
+        "azd.scripts",
     ),
     Fault(
         "a script that reads what nobody gives",
@@ -606,7 +606,142 @@ DEPLOYED = [
         "workflows.steps",
     ),
 ]
-FAULTS = [*SYNTAX, *SYMBOLS, *ORDER, *SHAPES, *PLATFORM, *ACCESS, *CONTRACT, *WATCHED, *DEPLOYED]
+BEFOREHAND = [
+    module(
+        "a name that only Azure can tell",
+        "monitoring",
+        r"guid\(insights\.id, identityName",
+        "guid(insights.properties.AppId, identityName",
+        "deployment.known",
+    ),
+    main("two modules of one name", r"name: 'workbook'", "name: 'alerts'", "deployment.apart"),
+    main("an app before its endpoints", r"    network\n  \]", "  ]", "deployment.reachable"),
+    main("a name too long", r"var vaultName = 'kv-", "var vaultName = 'agreements-kv-", "deployment.lengths"),
+    main(
+        "one name for all environments",
+        r"uniqueString\(subscription\(\)\.id, environmentName, location\)",
+        "uniqueString(subscription().id)",
+        "deployment.own",
+    ),
+    module("a role for nobody", "key-vault", r" = if \(!empty\(operatorsId\)\)", " =", "roles.people"),
+    module("a group that is a user", "service-bus", r"'Group'\n  }\n}\]", "'User'\n  }\n}]", "roles.people"),
+    module(
+        "one role twice",
+        "storage",
+        r"roles\.storageTableDataContributor\n\]",
+        "roles.storageBlobDataOwner\n]",
+        "roles.once",
+    ),
+    module(
+        "an object id for a client id",
+        "function-app",
+        r"identity\.properties\.clientId",
+        "identity.properties.principalId",
+        "app_settings.read",
+    ),
+    module(
+        "a zone of another endpoint",
+        "network",
+        r"zones\[i\]\.id",
+        "zones[0].id",
+        "platform.zoned",
+    ),
+    module("a budget for nobody", "budget", r"\[\n *actionGroupId\n *\]", "[]", "platform.told"),
+    module(
+        "a tier that is not its name", "service-bus", r"tier: [^\n]*", "tier: 'Standard'", "entities.tier"
+    ),
+    Fault(
+        "a queue with sessions",
+        "infra/service-bus.json",
+        r'"lockDuration"',
+        '"requiresSession": true, "lockDuration"',
+        "entities.lasting",
+    ),
+]
+MEANT = [
+    module("an alert on too few", "alerts", r"'GreaterThan'", "'LessThan'", "alerts.criteria"),
+    module("a total of a depth", "alerts", r"'Maximum'", "'Total'", "alerts.criteria"),
+    module(
+        "metrics of nothing",
+        "alerts",
+        r"metricNamespace: 'Microsoft.ServiceBus/namespaces'",
+        "metricNamespace: 'Microsoft.ServiceBus/namespace'",
+        "alerts.criteria",
+    ),
+    module(
+        "a log alert that overlooks five",
+        "alerts",
+        r"('Count'\n[^\n]*\n *threshold:) 0",
+        r"\1 5",
+        "alerts.criteria",
+    ),
+    module(
+        "a log alert that waits for ever",
+        "alerts",
+        r"minFailingPeriodsToAlert: 1",
+        "minFailingPeriodsToAlert: 2",
+        "alerts.criteria",
+    ),
+    module(
+        "a dimension without its column",
+        "alerts",
+        r"FunctionName = Name",
+        "Function = Name",
+        "alerts.criteria",
+    ),
+    module("a bracket that stays open", "alerts", r"ago\(1h\)\)", "ago(1h)", "queries.balanced"),
+    Fault(
+        "an option's variable exchanged",
+        "infra/main.parameters.json",
+        r"BACKLOG_THRESHOLD",
+        "SCHEDULED_THRESHOLD",
+        "azd.parameters",
+    ),
+    Fault("an option not told of", "docs/deploy.md", r"\| `SCHEDULED_THRESHOLD`[^\n]*\n", "", "azd.options"),
+    Fault(
+        "a default told wrong",
+        "docs/deploy.md",
+        r"`LOG_RETENTION_DAYS` \| 90",
+        "`LOG_RETENTION_DAYS` | 30",
+        "azd.options",
+    ),
+    Fault("a ceiling reckoned wrong", "docs/deploy.md", r"16 = 64", "8 = 32", "azd.options"),
+    Fault("an option left behind", "azure.yaml", r"    - ALERT_EMAILS\n", "", "azd.pipeline"),
+    Fault(
+        "another hook's script",
+        "azure.yaml",
+        r"hooks/postprovision\.ps1",
+        "hooks/preprovision.ps1",
+        "azd.hooks",
+    ),
+    Fault(
+        "another permission for PowerShell",
+        "infra/scripts/app-registration.ps1",
+        r"1cebfa2a",
+        "1cebfa2b",
+        "azd.twins",
+    ),
+    Fault(
+        "a deployment cut off",
+        ".github/workflows/azure-dev.yml",
+        r"cancel-in-progress: false",
+        "cancel-in-progress: true",
+        "workflows.whole",
+    ),
+]
+FAULTS = [
+    *SYNTAX,
+    *SYMBOLS,
+    *ORDER,
+    *SHAPES,
+    *PLATFORM,
+    *ACCESS,
+    *CONTRACT,
+    *WATCHED,
+    *DEPLOYED,
+    *BEFOREHAND,
+    *MEANT,
+]
 
 
 def copied(to: Path) -> Path:

@@ -25,6 +25,12 @@ _BUS_METRICS = {
     "ThrottledRequests",
     "UserErrors",
 }
+# A depth is a level; of these alone a total means something.
+_COUNTED = {"AbandonMessage", "IncomingMessages", "OutgoingMessages", "CompleteMessage"} | {
+    "ServerErrors",
+    "ThrottledRequests",
+    "UserErrors",
+}
 _WATCHED_METRICS = {"ActiveMessages", "DeadletteredMessages", "ScheduledMessages", "ThrottledRequests"}
 # What some query of a log alert must look for, by what it is.
 _WATCHED = {
@@ -115,6 +121,39 @@ def _entities(criterion: Object, metric: str) -> Iterator[str]:
             for missing in sorted(wanted - {str(_plain(value)) for value in values.items}):
                 if "*" not in map(_plain, values.items):
                     yield f"{values.at}: {metric} of {missing} is not watched"
+
+
+def criteria(project: Project) -> Iterator[str]:
+    """An alert fires when there is more than its threshold, of what can be counted so."""
+    for one in [*_alerts(project)]:
+        for criterion in _criteria(one):
+            metric, counted = _plain(criterion.get("metricName")), _plain(criterion.get("timeAggregation"))
+            if _plain(criterion.get("operator")) != "GreaterThan":
+                yield f"{criterion.at}: {_name(one)} does not fire when there is more"
+            if one.type == _METRIC and (counted == "Total") != (metric in _COUNTED):
+                yield f"{criterion.at}: {metric} has no sensible {counted}"
+            space = _plain(criterion.get("metricNamespace"))
+            if one.type == _METRIC and space != "Microsoft.ServiceBus/namespaces":
+                yield f"{criterion.at}: {space} has no metrics"
+            if one.type == _LOG:
+                yield from _rows(one, criterion)
+
+
+def _rows(one: Resource, criterion: Object) -> Iterator[str]:
+    """Yield what is wrong with an alert that is meant to fire on every row of its query."""
+    if (_plain(criterion.get("timeAggregation")), _plain(criterion.get("threshold"))) != ("Count", 0):
+        yield f"{criterion.at}: {_name(one)} does not fire on every row of its query"
+    least, most = (
+        _plain(criterion.get("failingPeriods", name))
+        for name in ("minFailingPeriodsToAlert", "numberOfEvaluationPeriods")
+    )
+    if isinstance(least, int) and isinstance(most, int) and least > most:
+        yield f"{criterion.at}: {_name(one)} waits for {least} of {most} periods"
+    dimensions, query = criterion.get("dimensions"), criterion.get("query")
+    for dimension in dimensions.items if isinstance(dimensions, Array) else ():
+        column = _plain(dimension.get("name")) if isinstance(dimension, Object) else None
+        if not re.search(rf"\b{column}\s*=", _text(query) if query else ""):
+            yield f"{dimension.at}: the query of {_name(one)} gives no column {column}"
 
 
 def queries(project: Project) -> Iterator[str]:

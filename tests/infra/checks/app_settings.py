@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.infra.bicep import Array, Expression, Literal, Member, Object, walk
+from tests.infra.bicep import Access, Array, Expression, Literal, Member, Name, Object, walk
 from tests.infra.product import ROOT, VAULT, settings, triggered
 from tests.infra.project import Project, Resource
 
@@ -52,6 +52,14 @@ _FORBIDDEN = {
     "WEBSITE_TIME_ZONE",
     "WEBSITE_VNET_ROUTE_ALL",
 }
+# What of a resource each of these must be.
+_READ = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "ConnectionString",
+    "AZURE_CLIENT_ID": "clientId",
+    "AzureWebJobsStorage__clientId": "clientId",
+    "KEY_VAULT_URL": "vaultUri",
+    "ServiceBus__clientId": "clientId",
+}
 # Of older plans; an error on this one.
 _OLD_PLANS = {
     "alwaysOn",
@@ -61,6 +69,7 @@ _OLD_PLANS = {
     "numberOfWorkers",
     "preWarmedInstanceCount",
     "pythonVersion",
+    "remoteDebuggingEnabled",
     "use32BitWorkerProcess",
     "vnetRouteAllEnabled",
 }
@@ -103,6 +112,23 @@ def values(project: Project) -> Iterator[str]:
                 yield f"{value.at}: {name} does not say that an identity signs in"
             if isinstance(value, Literal) and str(value.value) != wanted.get(name, str(value.value)):
                 yield f"{value.at}: {name} is {value.value} and should be {wanted[name]}"
+
+
+def read(project: Project) -> Iterator[str]:
+    """What is read of a resource is what the setting is meant to be, and the identity is the app's own."""
+    for site in project.of(_SITE):
+        for name, value in _settings(site):
+            if name in _READ and not (isinstance(value, Access) and value.name == _READ[name]):
+                yield f"{value.at}: {name} is not the {_READ[name]} of anything"
+        identities = site.body.get("identity", "userAssignedIdentities")
+        own = site.body.get("properties", *_PACKAGE, "userAssignedIdentityResourceId")
+        given = {part.name for part in (walk(identities) if identities else ()) if isinstance(part, Name)}
+        for part in walk(own) if own else ():
+            if isinstance(part, Name) and part.name not in given:
+                yield f"{part.at}: the app has no identity {part.name}"
+
+
+_PACKAGE = ("functionAppConfig", "deployment", "storage", "authentication")
 
 
 def plan(project: Project) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tests.infra.bicep import Expression, Literal, Member, walk
-from tests.infra.product import VAULT, settings
+from tests.infra.product import VAULT, settings, triggered
 from tests.infra.project import MAIN, Project
 
 _ASKED = {"environmentName", "location"}
@@ -29,6 +29,9 @@ _ROLES = {
     "principalId": "AZURE_PRINCIPAL_ID",
     "principalType": "AZURE_PRINCIPAL_TYPE",
 }
+_ALIASES = {"logRetentionInDays": "LOG_RETENTION_DAYS"}
+# What both of a pair of scripts must say alike.
+_ALIKE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|api://\w+|api-version=[\d-]+|localhost:\d+")
 _OUTPUTS = {"AZURE_LOCATION", "AZURE_RESOURCE_GROUP", "AZURE_TENANT_ID"}
 _READ = {".sh": r"\$\{?([A-Z][A-Z0-9_]{3,})", ".ps1": r"\$env:([A-Za-z]\w{3,})"}
 _KEPT = re.compile(r"(?:\bazd env set |(?<![\w-]))([A-Z][A-Z0-9_]{3,})(?:=| [\"'$])")
@@ -56,6 +59,8 @@ def parameters(project: Project) -> Iterator[str]:
         variable = _VARIABLE.match(str(value.get("value")))
         if variable is None or variable[1] != _ROLES.get(name, variable[1]):
             yield f"{path}:{_line(text, name)}: {name} does not come from azd's environment"
+        elif name not in _ROLES and variable[1] != _ALIASES.get(name, _upper(name)):
+            yield f"{path}:{_line(text, name)}: {variable[1]} is not the variable of {name}"
         elif variable[1] in _BY_AZD and name not in {*_ROLES, "partnerTenantId"}:
             yield f"{path}:{_line(text, name)}: {variable[1]} means something else to azd"
 
@@ -71,6 +76,14 @@ def outputs(project: Project) -> Iterator[str]:
     for name, value in main.of("output").items() if main else ():
         if name not in read:
             yield f"{value.at}: nothing reads the output {name}"
+
+
+def pipeline(project: Project) -> Iterator[str]:
+    """Azd takes every option along when it sets up a pipeline: one left behind has its default there."""
+    text = (project.root / "infra/main.parameters.json").read_text()
+    wanted = {*re.findall(r"\$\{([A-Z][A-Z0-9_]*)", text)} - _BY_AZD
+    for name in sorted(wanted ^ {*_yaml(project).get("pipeline", {}).get("variables", ())}):
+        yield f"azure.yaml:1: {name} is either no option or not given to pipelines"
 
 
 def tags(project: Project) -> Iterator[str]:
@@ -93,7 +106,7 @@ def services(project: Project) -> Iterator[str]:
 
 
 def hooks(project: Project) -> Iterator[str]:
-    """Every hook exists for both kinds of shell, can be run, and can at least be read by the shell."""
+    """Every hook exists for both kinds of shell, and runs what is called like it."""
     found = _yaml(project).get("hooks") or {}
     for name in sorted({"postprovision", "preprovision"} - found.keys()):
         yield f"azure.yaml:1: there is no hook {name}"
@@ -103,8 +116,14 @@ def hooks(project: Project) -> Iterator[str]:
             run = str(told.get("run", ""))
             if told.get("shell") != shell or not run:
                 yield f"azure.yaml:1: the hook {name} says nothing to {shell}"
-            elif run.startswith("./") and not (project.root / run.split()[0]).is_file():
+            elif run != f"./infra/hooks/{name}.{'sh' if shell == 'sh' else 'ps1'}":
+                yield f"azure.yaml:1: the hook {name} runs {run}, which is not its own"
+            elif not (project.root / run).is_file():
                 yield f"azure.yaml:1: the hook {name} runs {run}, which does not exist"
+
+
+def scripts(project: Project) -> Iterator[str]:
+    """Every script can be run, can at least be read by the shell, and is there for PowerShell too."""
     for script in _scripts(project, "*.sh"):
         place = script.relative_to(project.root)
         if not os.access(script, os.X_OK) or not script.read_text().startswith("#!"):
@@ -114,6 +133,48 @@ def hooks(project: Project) -> Iterator[str]:
             yield f"{place}:1: {ran.stderr.strip()}"
         if not script.with_suffix(".ps1").is_file():
             yield f"{place}:1: there is no such script for PowerShell"
+
+
+def twins(project: Project) -> Iterator[str]:
+    """Both of a pair of scripts ask for the same."""
+    for script in _scripts(project, "*.sh"):
+        other = script.with_suffix(".ps1")
+        said = [{*_ALIKE.findall(one.read_text())} if one.is_file() else set() for one in (script, other)]
+        for text in sorted(said[0] ^ said[1]):
+            yield f"{other.relative_to(project.root)}:1: {text} is in one of the two scripts only"
+
+
+def options(project: Project) -> Iterator[str]:
+    """docs/deploy.md lists every option with its default, and reckons with the defaults."""
+    path, main = "docs/deploy.md", project.sources.get(MAIN)
+    text = (project.root / path).read_text()
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| ?([^|]*)\|", text, re.MULTILINE))
+    for name, value in (main.of("param") if main else {}).items():
+        variable = _ALIASES.get(name, _upper(name))
+        default = value.value.value if isinstance(value.value, Literal) else ""
+        if name in _ROLES:
+            continue
+        if variable not in rows:
+            yield f"{path}:1: the option {variable} is not told of"
+        elif not rows[variable].startswith(str(default).lower()):
+            yield f"{path}:1: the default of {variable} is {str(default).lower()}"
+    if _ceiling(project) not in text:
+        yield f"{path}:1: the ceiling is {_ceiling(project)}"
+
+
+def _ceiling(project: Project) -> str:
+    main = project.sources.get(MAIN)
+    given = main.of("param").get("maximumInstanceCount") if main else None
+    most = given.value.value if given and isinstance(given.value, Literal) else 0
+    host = json.loads((project.root / "host.json").read_text())
+    calls, functions = host["extensions"]["serviceBus"]["maxConcurrentCalls"], len(triggered())
+    return f"{functions} x ({most} + 0) x {calls} = {functions * int(most or 0) * calls}".replace(
+        "x", "\N{MULTIPLICATION SIGN}"
+    )
+
+
+def _upper(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
 
 
 def variables(project: Project) -> Iterator[str]:

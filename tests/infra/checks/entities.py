@@ -11,6 +11,8 @@ _QUEUE, _TOPIC = "Microsoft.ServiceBus/namespaces/queues", "Microsoft.ServiceBus
 # Inside a time-to-live an event vanishes, by forwarding a dead letter loses its origin.
 _LOSING = {"autoDeleteOnIdle", "defaultMessageTimeToLive", "forwardDeadLetteredMessagesTo", "forwardTo"}
 _WEEK = {"requiresDuplicateDetection": True, "duplicateDetectionHistoryTimeWindow": "P7D"}
+# Refused by Standard, or not for what the code does: it opens no sessions.
+_REFUSED = {"enablePartitioning", "maxMessageSizeInKilobytes", "requiresSession"}
 _KEPT = {"deadLetteringOnMessageExpiration": True, "lockDuration": "PT1M"}
 
 
@@ -47,6 +49,8 @@ def lasting(project: Project) -> Iterator[str]:
             continue
         for key in sorted(_LOSING & given.keys()):
             yield f"{at}: {key} loses events of {name}"
+        for key in sorted(_REFUSED & given.keys()):
+            yield f"{at}: {name} cannot have {key}"
         for key, value in _wanted(one, name).items():
             if given.get(key) != value:
                 yield f"{at}: {key} of {name} is {given.get(key)} and must be {value}"
@@ -60,12 +64,19 @@ def tier(project: Project) -> Iterator[str]:
             tiers = {part.value for part in (walk(given) if given else ()) if isinstance(part, Literal)}
             if not tiers or not tiers - {True, False} <= {"Standard", "Premium"}:
                 yield f"{(given or one.body).at}: the namespace is neither Standard nor Premium by {key}"
+        by = [repr(_plain_parts(one.body.get("sku", key))) for key in ("name", "tier")]
+        if by[0] != by[1]:
+            yield f"{one.declared.at}: name and tier of the namespace are not the same"
 
 
 def _wanted(one: Resource, name: object) -> dict[str, object]:
     # Publishers reuse ids, or send none: where they send, nothing may be dropped for its id.
     detection = {"requiresDuplicateDetection": False} if name == QUEUES["acceptances"] else _WEEK
     return detection | (_KEPT if one.type == _QUEUE else {})
+
+
+def _plain_parts(value: Expression | None) -> list[object]:
+    return [part.value for part in (walk(value) if value else ()) if isinstance(part, Literal)]
 
 
 def _plain(value: Expression | None) -> object:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
-from tests.infra.bicep import Access, Array, Call, Expression, Interpolated, Literal, Object, walk
+from tests.infra.bicep import Access, Array, Call, Expression, Index, Interpolated, Literal, Object, walk
 from tests.infra.project import Project, Resource
 
 _INSIGHTS, _NETWORK = "Microsoft.Insights", "Microsoft.Network"
@@ -142,6 +142,29 @@ def placed(project: Project) -> Iterator[str]:
         given = one.body.get("properties", "subnet", "id")
         if _text(given).rpartition("/subnets/")[2] not in subnets:
             yield f"{(given or one.declared).at}: there is no such subnet"
+
+
+def zoned(project: Project) -> Iterator[str]:
+    """The zone group of each private endpoint is of that endpoint's own zone."""
+    for one in project.of(f"{_NETWORK}/privateEndpoints/privateDnsZoneGroups"):
+        parent = one.body.get("parent")
+        for config in _objects(one.body.get("properties", "privateDnsZoneConfigs")):
+            match parent, config.get("properties", "privateDnsZoneId"):
+                case Index(index=Literal(value=end)), Access(of=Index(index=Literal(value=zone))) if (
+                    end != zone
+                ):
+                    yield f"{config.at}: the zone of another private endpoint"
+
+
+def told(project: Project) -> Iterator[str]:
+    """A budget tells somebody."""
+    for one in project.of("Microsoft.Consumption/budgets"):
+        notifications = one.body.get("properties", "notifications")
+        for member in notifications.members if isinstance(notifications, Object) else ():
+            value = member.value if isinstance(member.value, Object) else one.body
+            lists = [value.get(name) for name in ("contactEmails", "contactGroups", "contactRoles")]
+            if not any(isinstance(several, Array) and several.items for several in lists):
+                yield f"{member.at}: the budget tells nobody"
 
 
 def logs(project: Project) -> Iterator[str]:

@@ -58,6 +58,16 @@ def names(project: Project) -> Iterator[str]:
         yield from (f"{at}: nothing is called {name}" for name in sorted({*_NAME.findall(bare)} - known))
 
 
+def balanced(project: Project) -> Iterator[str]:
+    """Every bracket of a query is closed: Azure takes a broken query at its word, and never fires."""
+    for at, text in _queries(project):
+        rest = re.sub(r"[^()\[\]{}]", "", _STRING.sub("", re.sub(r"(?m)^\s*//.*$", "", text)))
+        while rest != (rest := re.sub(r"\(\)|\[\]|\{\}", "", rest)):
+            pass
+        if rest:
+            yield f"{at}: a bracket of the query is not closed"
+
+
 def values(project: Project) -> Iterator[str]:
     """A query compares a field only with values that it can have."""
     for at, text in _queries(project):

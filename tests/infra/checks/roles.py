@@ -89,6 +89,30 @@ def names(project: Project) -> Iterator[str]:
             yield f"{one.declared.at}: {one.declared.name} does not say which kind of principal it is for"
 
 
+def people(project: Project) -> Iterator[str]:
+    """Nobody is given a role when no group is named, and a group is called one."""
+    for one in project.of(ASSIGNMENT):
+        given = one.body.get("properties", "principalId")
+        own = one.declared.object.get("properties", "principalId")
+        if given is not None and not _of_app(one) and not one.conditions:
+            yield f"{one.declared.at}: {one.declared.name} is given to nobody where no group is named"
+        kind = one.body.get("properties", "principalType")
+        if isinstance(own, Name) and own.name.endswith("GroupId") and (not kind or _value(kind) != "Group"):
+            yield f"{one.declared.at}: {one.declared.name} is for a group"
+
+
+def once(project: Project) -> Iterator[str]:
+    """No two assignments have one name, by which Azure would refuse the second."""
+    seen: set[tuple[object, ...]] = set()
+    for one in project.of(ASSIGNMENT):
+        name, scope = one.body.get("name"), one.body.get("scope")
+        parts = walk(name) if name else ()
+        made = tuple(str(_value(part) or _symbol(part)) for part in parts)
+        if (key := (one.source.path, scope and _symbol(scope), _entity(project, one), made)) in seen:
+            yield f"{one.declared.at}: {one.declared.name} is there twice"
+        seen.add(key)
+
+
 def app(project: Project) -> Iterator[str]:
     """The app owns the queues it consumes, sends to every other entity, and has what else it needs."""
     given = [one for one in project.of(ASSIGNMENT) if _of_app(one) and _applies(one)]

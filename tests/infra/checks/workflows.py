@@ -40,6 +40,16 @@ def steps(project: Project) -> Iterator[str]:
                     yield f"{place}:1: {name} cannot sign in by federation"
 
 
+def whole(project: Project) -> Iterator[str]:
+    """A deployment is neither cut off half-way nor joined by a second."""
+    for place, workflow in _workflows(project):
+        for name, job in workflow.get("jobs", {}).items():
+            ran = [str(step.get("run", "")) for step in job.get("steps", ())]
+            deploys = any(re.search(r"azd (up|deploy|provision)\b(?!.*--preview)", one) for one in ran)
+            if deploys and (job.get("concurrency") or {}).get("cancel-in-progress") is not False:
+                yield f"{place}:1: {name} may be cut off half-way"
+
+
 def secrets(project: Project) -> Iterator[str]:
     """No workflow holds a secret of Azure's."""
     for place, workflow in _workflows(project):
