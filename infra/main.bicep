@@ -114,7 +114,7 @@ param throttledThreshold int = 50
 @minValue(0)
 param budgetAmount int = 0
 
-@description('First day of the first month of the budget, as YYYY-MM-01; needed with a budget, and the same ever after.')
+@description('First day of the first month of the budget, as YYYY-MM-01; the preprovision hook keeps it, since it can never change.')
 param budgetStartDate string = ''
 
 var host = loadJsonContent('../host.json')

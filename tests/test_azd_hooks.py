@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -98,6 +99,18 @@ def test_an_app_registration_that_is_named_is_left_alone(machine: Machine) -> No
     assert machine.run("hooks/preprovision.sh", PARTNER_CLIENT_ID="another").returncode == 0
     assert len(machine.asked) == 1
     assert machine.told == []
+
+
+def test_a_budget_keeps_the_month_it_began(machine: Machine) -> None:
+    """A budget without its first month gets this one, once; a pipeline, which keeps nothing, is told so."""
+    machine.end.script = [REGISTERED]
+    known = {"PARTNER_CLIENT_ID": "a-client-id", "BUDGET_AMOUNT": "100"}
+    assert machine.run("hooks/preprovision.sh", **known).returncode == 0
+    [told] = machine.told
+    assert re.fullmatch(r"env set BUDGET_START_DATE \d{4}-\d{2}-01", told)
+    assert machine.run("hooks/preprovision.sh", **known, BUDGET_START_DATE="2026-01-01").returncode == 0
+    assert machine.told == [told]
+    assert machine.run("hooks/preprovision.sh", **known, CI="true").returncode == 1
 
 
 def test_the_provider_is_registered_and_waited_for(machine: Machine) -> None:

@@ -20,6 +20,15 @@ foreach ($wait in 5, 10, 15, 30, 60, 60, 0) {
     Start-Sleep -Seconds $wait
 }
 
+# Azure wants to know a budget's first month, and refuses ever to change it.
+if ($env:BUDGET_AMOUNT -and $env:BUDGET_AMOUNT -ne '0' -and -not $env:BUDGET_START_DATE) {
+    if ($env:CI -or $env:TF_BUILD) {
+        throw 'BUDGET_START_DATE is not set: give the pipeline the one that a person deployed with'
+    }
+    & azd env set BUDGET_START_DATE ([DateTime]::UtcNow.ToString('yyyy-MM-01', [cultureinfo]::InvariantCulture))
+    if ($LASTEXITCODE -ne 0) { throw 'azd could not keep BUDGET_START_DATE' }
+}
+
 if (-not $env:PARTNER_CLIENT_ID) {
     if ($env:CI -or $env:TF_BUILD) {
         throw 'PARTNER_CLIENT_ID is not set: deploy once from a machine of a person, then give its value to the pipeline'

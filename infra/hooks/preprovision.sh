@@ -27,6 +27,15 @@ for wait in 5 10 15 30 60 60 0; do
     sleep "$wait"
 done
 
+# Azure wants to know a budget's first month, and refuses ever to change it.
+if [ "${BUDGET_AMOUNT:-0}" != 0 ] && [ -z "${BUDGET_START_DATE:-}" ]; then
+    if [ -n "${CI:-}${TF_BUILD:-}" ]; then
+        echo 'BUDGET_START_DATE is not set: give the pipeline the one that a person deployed with' >&2
+        exit 1
+    fi
+    azd env set BUDGET_START_DATE "$(date -u +%Y-%m-01)"
+fi
+
 if [ -z "${PARTNER_CLIENT_ID:-}" ]; then
     if [ -n "${CI:-}${TF_BUILD:-}" ]; then
         echo 'PARTNER_CLIENT_ID is not set: deploy once from a machine of a person, then give its value to the pipeline' >&2
