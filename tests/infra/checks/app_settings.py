@@ -26,7 +26,11 @@ _ONE_MACHINE = {
     "REQUESTS_CA_BUNDLE",
     "ServiceBus",
 }
-_AT_WILL = {"OUTCOMES_TOPIC"}
+_AT_WILL = {
+    "OUTCOMES_TOPIC",
+    "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+    "PYTHON_ENABLE_OPENTELEMETRY",
+}
 # Flex Consumption refuses or ignores these, or breaks by them.
 _FORBIDDEN = {
     "AzureWebJobsStorage",
@@ -101,7 +105,9 @@ def values(project: Project) -> Iterator[str]:
     """What is the same for every deployment is the default of the code; identities are managed ones."""
     host = json.loads((project.root / "host.json").read_text())
     calls = host["extensions"]["serviceBus"]["maxConcurrentCalls"]
-    wanted = {name: str(value) for name, value in settings().items() if value is not None}
+    wanted = {
+        name: str(value) for name, value in settings().items() if value is not None and name not in _AT_WILL
+    }
     wanted |= {f"{one}__credential": "managedidentity" for one in ("AzureWebJobsStorage", "ServiceBus")}
     wanted |= {"PYTHON_THREADPOOL_THREAD_COUNT": str(calls)}
     for site in project.of(_SITE):
