@@ -14,7 +14,7 @@ MUTANTS_VENV := .venv-mutants
 MUTANTS := $(MUTANTS_VENV)/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look cli test chaos hostile backlog mutants bench check lock fmt clean
+.PHONY: help run send look cli test chaos hostile backlog mutants scan bench check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,14 +55,17 @@ mutants: $(MUTANTS) ## Change policy, contract and ids in every small way; a tes
 bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-check: test chaos hostile backlog mutants bench ## Every suite there is
+scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
+	@$(BIN)/pytest tests/infra/scan.py $(ARGS)
+
+check: test scan chaos hostile backlog mutants bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format .
 
-lock: $(VENV) ## Renew the requirements*.txt from pyproject.toml (ARGS=--upgrade)
-	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --output-file requirements.txt
+lock: $(VENV) ## Renew the requirements*.txt from pyproject.toml (ARGS=--upgrade, EXTRAS=telemetry)
+	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml $(EXTRAS:%=--extra %) --output-file requirements.txt
 	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --extra dev --constraints requirements.txt \
 		--output-file requirements-dev.txt
 	@$(BIN)/uv pip compile $(lock_flags) $(ARGS) pyproject.toml --extra mutants --constraints requirements-dev.txt \

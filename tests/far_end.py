@@ -103,7 +103,7 @@ def _handler(end: Callable[[], FarEnd]) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(said.body)
             self.close_connection = length != len(said.body)
 
-        do_GET = do_POST = _answer  # noqa: N815 - the names that http.server calls
+        do_GET = do_PATCH = do_POST = _answer  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_: object) -> None:
             pass
