@@ -184,6 +184,24 @@ class FunctionAppSettings(BaseModel):
     delivery: DeliverySettings
 
 
+class OperationsSettings(BaseModel):
+    """What the commands need that look at queues, or change what waits there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    service_bus: ServiceBusSettings
+    queues: QueueSettings
+
+
+class PartnerSettings(BaseModel):
+    """What is needed to ask Partner Center."""
+
+    model_config = ConfigDict(frozen=True)
+
+    partner_center: PartnerCenterSettings
+    token: TokenSettings
+
+
 def read[T: BaseModel](model: type[T], environ: Mapping[str, str] = os.environ) -> T:
     """Return the settings that ``model`` groups by concern; an empty variable counts as none.
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from azure.functions import ServiceBusMessage
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
@@ -18,7 +18,20 @@ from agreements.handler import Handler
 from agreements.outcomes import Backoff, Policy
 from agreements.partner_center import PartnerCenter, Timeouts
 from agreements.queues import QueueNames, Queues
-from agreements.settings import FunctionAppSettings, RetrySettings, ServiceBusSettings, TokenSettings
+from agreements.settings import (
+    FunctionAppSettings,
+    OperationsSettings,
+    PartnerCenterSettings,
+    RetrySettings,
+    ServiceBusSettings,
+    TokenSettings,
+)
+
+# For one request of a person's command to Service Bus.
+_OPERATION_SECONDS = 30.0
+
+if TYPE_CHECKING:
+    from agreements.operations import Operations
 
 
 class Consumers(NamedTuple):
@@ -42,21 +55,43 @@ def consumers(given: FunctionAppSettings) -> Consumers:
     )
 
 
-def _handler(given: FunctionAppSettings) -> Handler:
-    partner_center = PartnerCenter(
-        given.partner_center.url,
-        _tokens(given.token),
-        Timeouts(given.partner_center.connect_timeout, given.partner_center.read_timeout),
-        Gate(),
+def partner_center(given: PartnerCenterSettings, token: TokenSettings) -> PartnerCenter:
+    """Build the client of Partner Center."""
+    timeouts = Timeouts(given.connect_timeout, given.read_timeout)
+    return PartnerCenter(given.url, _tokens(token), timeouts, Gate())
+
+
+def operations(given: OperationsSettings) -> "Operations":
+    """Build what the commands for operations work with."""
+    # Only here: the function app starts without them.
+    from agreements.operations import Names, Operations
+    from agreements.parked import Parked
+
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    queues = given.queues
+    return Operations(
+        store=Parked(_service_bus(given.service_bus), _OPERATION_SECONDS),
+        names=Names(
+            acceptances=queues.acceptances,
+            retries=queues.retries,
+            duplicates=queues.duplicates,
+            rejections=queues.rejections,
+        ),
+        now=lambda: datetime.now(UTC),
+        pause=time.sleep,
     )
+
+
+def _handler(given: FunctionAppSettings) -> Handler:
+    client = partner_center(given.partner_center, given.token)
     names = QueueNames(
         retries=given.queues.retries,
         duplicates=given.queues.duplicates,
         rejections=given.queues.rejections,
     )
     return Handler(
-        confirmations=partner_center,
-        records=partner_center,
+        confirmations=client,
+        records=client,
         outbox=Queues(_service_bus(given.service_bus), names, given.delivery.send_timeout),
         policy=_policy(given.retry),
         seconds=given.delivery.deadline,

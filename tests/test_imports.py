@@ -12,12 +12,23 @@ SOURCES = sorted((ROOT / "agreements").rglob("*.py"))
 PLACES = {
     "azure.functions": {"wiring"},
     "azure.identity": {"wiring"},
-    "azure.servicebus": {"queues", "wiring"},
+    "azure.servicebus": {"amqp", "cli.applying", "cli.output", "parked", "queues", "wiring"},
     "msal": {"auth"},
     "pydantic": {"auth", "events", "settings"},
     "requests": {"auth", "partner_center"},
-    "rich": {"cli.contract"},
-    "typer": {"cli.app", "cli.contract"},
+    "rich": {"cli.applying", "cli.contract", "cli.output"},
+    "typer": {
+        "cli.app",
+        "cli.applying",
+        "cli.contract",
+        "cli.customers",
+        "cli.events",
+        "cli.options",
+        "cli.output",
+        "cli.parked",
+        "cli.replay",
+        "cli.transfer",
+    },
     "urllib3": {"partner_center"},
 }
 

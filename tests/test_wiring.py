@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from azure.functions.servicebus import ServiceBusMessage
@@ -11,7 +13,13 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiveMode
 
 from agreements import settings, wiring
-from agreements.settings import FunctionAppSettings, ServiceBusSettings
+from agreements.deadline import Deadline
+from agreements.settings import (
+    FunctionAppSettings,
+    OperationsSettings,
+    PartnerSettings,
+    ServiceBusSettings,
+)
 from local import control, partner_center, service_bus
 from local.parts import in_thread
 
@@ -151,3 +159,24 @@ def test_a_namespace_is_reached_with_an_identity(
     )
     wiring._service_bus(given)  # noqa: SLF001 - nothing of this can be reached from outside without an Azure
     assert [type(credential) for credential in made] == [kind]
+
+
+def test_operations_look_at_the_queues_of_the_settings(environment: Mapping[str, str]) -> None:
+    """What the commands work with is built of their own settings alone, and reaches the broker."""
+    given = settings.read(OperationsSettings, {"ServiceBus": environment["ServiceBus"]})
+    at = wiring.operations(given)
+    assert list(at.messages(at.names.dead_letter_queues[:1])) == []
+    assert at.now().tzinfo
+    at.store.close()
+
+
+def test_a_customer_is_asked_about(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands' client of Partner Center is the app's own."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", environment["REQUESTS_CA_BUNDLE"])
+    given = settings.read(PartnerSettings, environment)
+    client = wiring.partner_center(given.partner_center, given.token)
+    directly, nobody = UUID("dddddddd-0000-4000-8000-000000000000"), UUID(int=1 << 120)
+    ids: dict[str, Any] = {"correlation_id": UUID(CORRELATION_ID), "deadline": Deadline.after(30)}
+    assert client.direct_acceptance(directly, **ids)
+    assert not client.direct_acceptance(nobody, **ids)
+    assert client.customer_agreements(nobody, **ids) == []

@@ -215,6 +215,16 @@ def test_an_agreement_type_that_does_not_exist_is_refused(api: Api, path: str) -
     assert (answer.status_code, answer.json()["code"]) == (400, 900126)
 
 
+@pytest.mark.parametrize(
+    ("customer", "signed"),
+    [("dddddddd-0000-4000-8000-000000000000", True), ("11111111-0000-4000-8000-000000000000", False)],
+)
+def test_a_direct_acceptance_is_one_flag(api: Api, customer: str, signed: bool) -> None:
+    """The answer says nothing but whether the customer accepted directly; by their ids, some have."""
+    answer = api.call("GET", f"/v1/customers/{customer}/directSignedMicrosoftCustomerAgreementStatus")
+    assert (answer.status_code, answer.json()) == (200, {"isSigned": signed})
+
+
 def test_tomorrow_is_refused(api: Api) -> None:
     """An acceptance ahead of the server's clock gets 600002 with the observed text."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
