@@ -11,7 +11,7 @@ PACKAGES := .venv/.packages
 VENV := .venv/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look test chaos bench check lock fmt clean
+.PHONY: help run send look test chaos replay-kills bench check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,10 +37,13 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
 
-bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu imports rate broker")
+replay-kills: $(VENV) ## A replay killed again and again, and an audit (REPLAY_PARKED, REPLAY_CHOSEN, REPLAY_KILLS)
+	@$(BIN)/pytest --capture=no tests/chaos/replay_kills.py $(ARGS)
+
+bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu imports rate broker replays")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-check: test chaos bench ## Every suite there is
+check: test chaos replay-kills bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .

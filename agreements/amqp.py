@@ -57,6 +57,7 @@ _NATURAL: dict[type, AmqpType] = {
     Decimal: AmqpType.DECIMAL128,
     type(None): AmqpType.NULL,
 }
+_NO_PROPERTIES = AmqpMessageProperties()
 # As they are, the SDK writes these as what they are.
 _AS_THEY_ARE = frozenset(_NATURAL.values())
 
@@ -82,14 +83,15 @@ def _marking(decode: Callable[..., _Decoded], mark: Callable[[Any], Any]) -> Cal
 def read(received: ServiceBusReceivedMessage, place: Place) -> ParkedMessage:
     """Return our picture of a message that was peeked or received."""
     # Read from there at once: the SDK's own attributes look through all fields each time.
-    given = received.raw_amqp_message.properties or AmqpMessageProperties()
+    raw = received.raw_amqp_message
+    given = _NO_PROPERTIES if raw.properties is None else raw.properties
     return ParkedMessage(
         place=place,
         sequence_number=int(received.sequence_number or 0),
         enqueued_time=cast("datetime", received.enqueued_time_utc).astimezone(UTC),
         body=_body(received),
         body_kind=_KINDS.get(received.body_type, BodyKind.DATA),
-        state=_STATES[int(received.state.value)],
+        state=_STATES[int((raw.annotations or {}).get(b"x-opt-message-state", 0))],
         delivery_count=received.delivery_count or 0,
         scheduled_for=received.scheduled_enqueue_time_utc,
         message_id=_text(given.message_id),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum, unique
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,7 +33,7 @@ _STALE = {
     Property.DEAD_LETTER_REASON,
     Property.DEAD_LETTER_DESCRIPTION,
 }
-_NOT_KEPT = frozenset(map(str, _STALE | set(Property)))
+_NOT_KEPT = frozenset(_STALE | set(Property))
 # Service Bus refuses more in one property than 32 KB; nobody reads that much.
 _LONGEST_WHY = 256
 
@@ -50,7 +51,7 @@ class Action(StrEnum):
     DISCARD = "discard"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stamp:
     """What a copy tells about its replay."""
 
@@ -58,13 +59,16 @@ class Stamp:
     by: str
     why: str
 
-    def properties(self, message: ParkedMessage) -> dict[str, Value]:
-        """Return our properties on the copy of a message."""
+    def properties(self, position: str) -> dict[str, Value]:
+        """Return our properties on the copy of the message that is named by its position."""
+        return {**self._written, Property.REPLAYED_FROM: Value.string(position)}
+
+    @cached_property
+    def _written(self) -> dict[str, Value]:
         return {
-            str(Property.REPLAY_RUN): Value.string(self.run),
-            str(Property.REPLAYED_BY): Value.string(self.by),
-            str(Property.REPLAY_WHY): Value.string(self.why[:_LONGEST_WHY]),
-            str(Property.REPLAYED_FROM): Value.string(message.position),
+            Property.REPLAY_RUN: Value.string(self.run),
+            Property.REPLAYED_BY: Value.string(self.by),
+            Property.REPLAY_WHY: Value.string(self.why[:_LONGEST_WHY]),
         }
 
 
@@ -74,27 +78,28 @@ def replayed(message: ParkedMessage, stamp: Stamp) -> ParkedMessage:
     It starts anew: attempt 1, an origin and clocks of its own. Of our properties only the event's id and the
     count of replays go on; without a correlation id of the publisher's it gets the one that the log has.
     """
+    position = message.position
     kept = {name: value for name, value in message.properties.items() if name not in _NOT_KEPT}
-    stamped = {
-        **stamp.properties(message),
-        str(Property.REPLAY): Value.number(min(message.replay + 1, 2**31 - 1)),
-        str(Property.EVENT_ID): Value.string(message.event_id),
+    ours: dict[str, Value] = {
+        Property.REPLAY: Value.number(min(message.replay + 1, 2**31 - 1)),
+        Property.EVENT_ID: Value.string(message.event_id),
     }
     return replace(
         message,
-        message_id=identity.replay_message_id(message.position),
-        correlation_id=message.correlation_id or str(identity.correlation_id(message.position, None)),
-        properties=kept | stamped,
+        message_id=identity.replay_message_id(position),
+        correlation_id=message.correlation_id or str(identity.correlation_id(position, None)),
+        properties={**kept, **stamp.properties(position), **ours},
     )
 
 
 def released(message: ParkedMessage, stamp: Stamp) -> ParkedMessage:
     """Return the copy of a scheduled retry that is to be tried now; everything else about it stays."""
+    position = message.position
     kept = {name: value for name, value in message.properties.items() if name not in _STALE}
     return replace(
         message,
-        message_id=identity.replay_message_id(message.position),
-        properties=kept | stamp.properties(message),
+        message_id=identity.replay_message_id(position),
+        properties=kept | stamp.properties(position),
     )
 
 

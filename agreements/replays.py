@@ -161,7 +161,9 @@ class Run[T: Taken]:
                 continue
             self._leave_what_is_gone(place)
             if self.clock() > progressed + (taking.lock_seconds or _USUAL_LOCK_SECONDS) + _PATIENCE_SECONDS:
-                self._leave(place, self.journal.open_numbers(place), "locked by another receiver")
+                # Not for good: the next application of the plan tries them again.
+                self.left["locked by another receiver"] += self.journal.remaining(place)
+                return
 
     def _portions(self, chosen: list[T], taking: Taking[T]) -> None:
         taking.keep()

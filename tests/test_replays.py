@@ -182,13 +182,16 @@ def test_what_another_receiver_holds_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_what_another_receiver_never_gives_back_is_left(tmp_path: Path) -> None:
-    """Beyond the duration of a lock it is left to a later run."""
+    """Beyond the duration of a lock it is left to the next run of the plan."""
     store = mixed(3)
     stage = Stage(tmp_path, store)
     store.elsewhere = {2}
     stage.run()
     assert (numbers(store), stage.left) == ([1, 3], {"locked by another receiver": 1})
     assert store.clock.now > 160
+    store.elsewhere.clear()
+    stage.run()
+    assert (numbers(store), lying(store)) == ([1, 3, 2], [])
 
 
 def test_a_changed_message_is_refused(tmp_path: Path) -> None:
