@@ -187,14 +187,19 @@ def delivery(received: ServiceBusReceivedMessage) -> tuple[int, bytes]:
     return int(inside._delivery_id), bytes(inside._delivery_tag)
 
 
-def forget(receiver: ServiceBusReceiver, tag: bytes) -> None:
-    """Let the link forget a delivery that is held aside: it would keep the tag of each in memory."""
-    _link(receiver)._received_delivery_tags.discard(tag)
+def link_of(receiver: ServiceBusReceiver) -> Any:
+    """Return the link that a receiver has just now, ``None`` if none: after a failure it opens another."""
+    link = getattr(cast("Any", receiver)._handler, "_link", None)
+    return None if link is None or link._is_closed else link
 
 
-def release(receiver: ServiceBusReceiver, first: int, last: int) -> None:
-    """Give a range of deliveries back to the queue, as if they had never been delivered."""
-    link = _link(receiver)
+def forget(link: Any, tag: bytes) -> None:
+    """Let a link forget a delivery that is held aside: it would keep the tag of each in memory."""
+    link._received_delivery_tags.discard(tag)
+
+
+def release(link: Any, first: int, last: int) -> None:
+    """Give a range of deliveries of a link back to the queue, as if they had never been delivered."""
     tag = first.to_bytes(8)
     link._received_delivery_tags.add(tag)
     link.send_disposition(
@@ -204,7 +209,3 @@ def release(receiver: ServiceBusReceiver, first: int, last: int) -> None:
         settled=True,
         delivery_state=Released(),
     )
-
-
-def _link(receiver: ServiceBusReceiver) -> Any:
-    return cast("Any", receiver)._handler._link

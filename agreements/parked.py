@@ -31,6 +31,8 @@ from agreements.messages import ParkedMessage, Place
 _PAGE = 250
 # How many locks one request renews.
 _RENEWED_AT_ONCE = 1000
+# How many deliveries one frame gives back.
+_RELEASED_AT_ONCE = 1000
 _HIGHEST = 2**63 - 1
 
 
@@ -182,10 +184,14 @@ class Taking:
         self._in_hand: dict[int, ServiceBusReceivedMessage] = {}
         self._aside: list[_Aside] = []
         self._runs = array("q")  # first and last delivery id of each unbroken run
+        self._link: object = None
 
     def page(self, count: int, wait: float) -> list[Taken]:
         """Lock up to so many of the next messages; none after ``wait`` seconds in which nothing came."""
         page = self._receiver.receive_messages(count, max_wait_time=wait)
+        if (link := amqp.link_of(self._receiver)) is not self._link:
+            # Connected anew: what the old link delivered is held by its locks alone, until they expire.
+            self._link, self._in_hand, self._runs = link, {}, array("q")
         for received in page:
             self._in_hand[amqp.delivery(received)[0]] = received
         if page:
@@ -204,8 +210,8 @@ class Taking:
             # Together they hold as long as the first of them.
             self._aside[-1].until = min(until, self._aside[-1].until)
             self._aside[-1].tokens += tag
-            amqp.forget(self._receiver, tag)
-            if self._runs and self._runs[-1] == number - 1:
+            amqp.forget(self._link, tag)
+            if self._runs and self._runs[-1] == number - 1 and number - self._runs[-2] < _RELEASED_AT_ONCE:
                 self._runs[-1] = number
             else:
                 self._runs.extend((number, number))
@@ -241,9 +247,13 @@ class Taking:
         return True
 
     def give_back(self) -> None:
-        """Give back what is held aside or in hand, without counting a delivery."""
+        """Give back what is held aside or in hand, without counting a delivery.
+
+        Where the connection is gone there is nothing to give: the locks expire by themselves.
+        """
         for number in self._in_hand:
             self._runs.extend((number, number))
-        for at in range(0, len(self._runs), 2):
-            amqp.release(self._receiver, self._runs[at], self._runs[at + 1])
+        if amqp.link_of(self._receiver) is self._link is not None:
+            for at in range(0, len(self._runs), 2):
+                amqp.release(self._link, self._runs[at], self._runs[at + 1])
         self._in_hand, self._aside, self._runs = {}, [], array("q")

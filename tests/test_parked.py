@@ -225,6 +225,30 @@ def test_what_is_in_hand_at_the_end_comes_back(bus: Bus) -> None:
     assert {m.delivery_count for m in bus.lying()} == {0}
 
 
+def lose_connection(taking: Taking) -> None:
+    """Close what is under the receiver, as the SDK does after a failure."""
+    receiver: Any = taking._receiver  # noqa: SLF001 - nothing public loses a connection
+    receiver._close_handler()  # noqa: SLF001 - the same
+
+
+def test_a_connection_that_was_lost_is_survived(bus: Bus) -> None:
+    """What the old one had locked comes back by itself, and is not mistaken for what the new one has."""
+    bus.many(4)
+    with bus.parked.taking(QUEUE) as taking:
+        taking.hold(old := taking.page(1, SECONDS))
+        lose_connection(taking)
+        new = taking.page(1, SECONDS)
+        taking.hold(new)
+        assert old[0].message.sequence_number != new[0].message.sequence_number
+    bus.clock.ahead = 90
+    counts = {m.sequence_number: m.delivery_count for m in bus.lying()}
+    assert [counts[taken.message.sequence_number] for taken in (*old, *new)] == [1, 0]
+    with bus.parked.taking(QUEUE) as taking:
+        assert taking.page(1, SECONDS)
+        lose_connection(taking)
+    assert len(counts) == 4
+
+
 def late(taking: Taking) -> None:
     """Let it be so late that the locks are half used up."""
     taking._now = lambda: datetime.now(UTC) + timedelta(seconds=40)  # noqa: SLF001 - a clock for the test

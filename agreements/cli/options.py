@@ -16,7 +16,9 @@ from agreements.operations import Names
 from agreements.selection import Selection, parse_time
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
-Reveal = Annotated[bool, typer.Option(help="Show personal data: bodies, and the publisher's properties.")]
+Reveal = Annotated[
+    bool, typer.Option("--reveal", help="Show personal data: bodies, and the publisher's properties.")
+]
 Why = Annotated[str, typer.Option(help="Why; kept in the audit record and on every copy. Name no person.")]
 
 _PLACES = "rejections, duplicates, dead-letters (of all queues), retries, or a queue's own path"
