@@ -150,7 +150,9 @@ class Operations:
         summary = Summary()
         half = path.with_name(f"{path.name}.half")
         half.unlink(missing_ok=True)
-        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(
+            os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
             for line, summary in dead_letters.make(messages, order, selection, limit, self.now()):  # noqa: B007 - the last one counts
                 file.write(f"{line}\n")
             file.flush()

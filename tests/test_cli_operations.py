@@ -1,5 +1,6 @@
 """The commands for operations, as a person or a script gives them; what waits is in memory."""
 
+import errno
 import json
 import signal
 from dataclasses import replace
@@ -244,6 +245,18 @@ def test_nothing_to_do_has_an_exit_code_of_its_own(shell: Shell, command: list[s
     assert (result.exit_code, result.stdout) == (3, "")
 
 
+def test_a_reader_that_has_enough_is_no_failure(shell: Shell) -> None:
+    """``| head`` ends the command without a word."""
+    shell.lie(*three())
+
+    def closed(_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    shell.patch.setattr(typer, "echo", closed)
+    result = shell("parked", "list")
+    assert (result.exit_code, result.output) == (1, "")
+
+
 def test_groups_count_and_advise(shell: Shell) -> None:
     """By place and reason: how many, how old, what to do."""
     shell.lie(*three(), parked(3), parked(4, properties={"mcaReason": None}))
@@ -303,6 +316,22 @@ def test_personal_data_can_be_revealed(shell: Shell) -> None:
     assert '"body": "Zoraida"' in shown
     assert "zq@planted.example" in shell("parked", "list", "--reveal").stdout
     assert "zq@planted.example" in shell("trace", "id-7", "--reveal").stdout
+
+
+@pytest.mark.parametrize("command", [["parked", "list"], ["trace", "id-7", "--reveal"], ["parked", "groups"]])
+def test_a_stranger_cannot_steer_the_terminal(shell: Shell, command: list[str]) -> None:
+    """Escape sequences in a reason or a property are shown, and do nothing."""
+    evil = {"mcaReason": None, "DeadLetterReason": "\x1b[2Jgone", "evil": "\x1b]0;title\x07"}
+    shell.lie(parked(properties=evil))
+    result = shell(*command)
+    assert (result.exit_code, "\x1b" in result.stdout, "gone" in result.stdout) == (0, False, True)
+
+
+def test_half_a_character_is_no_failure(shell: Shell) -> None:
+    """A body may hold what no stream can take; it is shown as a question mark."""
+    shell.lie(parked(body=b'{"x": "\\ud800"}'))
+    result = shell("parked", "show", "--reveal")
+    assert (result.exit_code, '"x": "?"' in result.stdout) == (0, True)
 
 
 def test_show_tells_what_speaks_against_a_replay(shell: Shell) -> None:
@@ -630,6 +659,17 @@ def test_what_changed_can_be_revealed(shell: Shell) -> None:
     assert 'changed dateAgreed: "2026-03-01T12:00:00Z" → "2026-02-28"' in result.stderr
 
 
+def test_any_character_survives_the_file(shell: Shell) -> None:
+    """Also one that some take for the end of a line."""
+    contact = {**fakes.CONTACT, "lastName": "O\u2028Brien"}
+    shell.lie(
+        parked(1, body=json.dumps({**fakes.given(), "primaryContact": contact}, ensure_ascii=False).encode())
+    )
+    assert shell("parked", "export", "-o", "kept").exit_code == 0
+    assert shell("parked", "import", "kept", *WHY, "--yes").exit_code == 0
+    assert "O\u2028Brien" in shell.store.sent[0][1].body.decode()
+
+
 def test_an_unreadable_original_is_replaced_whole(shell: Shell) -> None:
     """Where the original was no JSON, the difference is the body."""
     shell.lie(parked(1, body=b"?"))
@@ -658,6 +698,9 @@ def test_what_is_no_export_is_not_sent(shell: Shell) -> None:
     Path("mend").write_text("{}")
     assert "line 1: not a line of an export" in shell("parked", "import", "mend", *WHY, "--yes").stderr
     assert shell("parked", "import", "absent", *WHY, "--yes").exit_code == 1
+    Path("mend").write_bytes(b"\xda\xff")
+    result = shell("parked", "import", "mend", *WHY, "--yes")
+    assert (result.exit_code, result.stderr) == (1, "mend: not UTF-8: nothing was sent\n")
 
 
 def test_a_message_that_is_gone_is_told_apart(shell: Shell) -> None:

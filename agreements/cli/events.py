@@ -86,9 +86,9 @@ def _print(row: dict[str, object], message: ParkedMessage, now: datetime) -> Non
     if message.scheduled_for and message.scheduled_for > now:
         typer.echo(f"  comes again at {message.scheduled_for.isoformat(timespec='seconds')}")
     if message.reason:
-        typer.echo(f"  {message.reason}: {message.advice}")
+        typer.echo(output.plain(f"  {message.reason}: {message.advice}"))
     typer.echo(f"  event id        {row['eventId']}")
     typer.echo(f"  correlation id  {row['correlationId']} (finds its log lines)")
     properties = row["properties"]
     for name, value in properties.items() if isinstance(properties, dict) else ():
-        typer.echo(f"  {name:<26} {value}")
+        typer.echo(output.plain(f"  {name:<26} {value}"))

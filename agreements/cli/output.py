@@ -54,6 +54,9 @@ def failures() -> Iterator[None]:
         raise end(REFUSED, str(error)) from None
     except ServiceBusError as error:
         raise end(FAILED, f"Service Bus failed: {_first_line(error)}") from None
+    except BrokenPipeError:
+        # Who reads has read enough; typer ends that quietly.
+        raise
     except (AgreementsError, OSError) as error:
         raise end(FAILED, str(error)) from None
 
@@ -64,16 +67,24 @@ def _first_line(error: ServiceBusError) -> str:
 
 def print_json(row: Row) -> None:
     """Print an object on a line of its own."""
-    typer.echo(
-        json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False)
-    )
+    typer.echo(dumps({name: value for name, value in row.items() if value is not None}))
+
+
+def dumps(value: object, *, indent: int | None = None) -> str:
+    """Return JSON in every script, but for half characters, which no stream can take."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode(errors="replace").decode()
+
+
+def plain(value: object) -> str:
+    """Return text that a terminal only shows, whatever a stranger wrote into a reason or an id."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows: laid out for a terminal; in a pipe one line each, with tabs between."""
     if not sys.stdout.isatty():
         for row in rows:
-            typer.echo("\t".join(map(str, row)))
+            typer.echo("\t".join(map(plain, row)))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -81,7 +92,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
             column, justify="right" if column in {"COUNT", "NUMBER"} else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*map(plain, row))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -91,9 +102,9 @@ _WIDTHS = (16, 7, 4, 19, 9)
 def print_line(row: Sequence[object]) -> None:
     """Print one line of a long table as it comes: with tabs in a pipe, cut to columns in a terminal."""
     if not sys.stdout.isatty():
-        typer.echo("\t".join(map(str, row)))
+        typer.echo("\t".join(map(plain, row)))
         return
-    *cells, last = map(str, row)
+    *cells, last = map(plain, row)
     line = " ".join(_cell(text, width) for text, width in zip(cells, _WIDTHS, strict=True))
     typer.echo(f"{line} {last}"[: shutil.get_terminal_size().columns])
 

@@ -1,6 +1,5 @@
 """Commands that look at what waits; they lock nothing and change nothing. Right: Data Receiver."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -106,7 +105,7 @@ def show(chosen: Filters, *, reveal: Reveal = False) -> None:
     with operations() as at:
         for message in found(at, chosen):
             count += 1
-            typer.echo(json.dumps(_whole(message, reveal=reveal), indent=2, ensure_ascii=False))
+            typer.echo(output.dumps(_whole(message, reveal=reveal), indent=2))
     raise typer.Exit(0 if count else output.NOTHING)
 
 

@@ -33,7 +33,7 @@ def write(path: Path, messages: Iterable[ParkedMessage]) -> int:
         OSError: it cannot be written, or is there already.
     """
     count = 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         for message in messages:
             count += 1
             file.write(json.dumps(to_record(message), ensure_ascii=False) + "\n")
@@ -98,8 +98,12 @@ def import_(
 def _read(file: Path) -> list[Mended]:
     problems, mended = 0, []
     with output.failures():
-        lines = file.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, 1):
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise output.end(output.FAILED, f"{file}: not UTF-8: nothing was sent") from None
+    # Not by splitlines: a name may hold a character that it takes for the end of a line.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         try:
             message, fingerprint = from_record(line)
             events.parse(message.body, message.content_type, message.plain_properties)
@@ -175,4 +179,4 @@ def _paths(value: object, path: str) -> Iterator[tuple[str, str]]:
         for name, item in value.items():
             yield from _paths(item, f"{path}.{name}" if path else name)
     else:
-        yield path or "the body", json.dumps(value, ensure_ascii=False)
+        yield path or "the body", output.dumps(value)
