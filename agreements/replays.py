@@ -293,7 +293,7 @@ class Run[T: Taken]:
 
     def _check_stopping(self) -> None:
         if self.stopping():
-            raise StoppedError("stopped")
+            raise StoppedError("asked to")
 
 
 def _nothing() -> None:
