@@ -14,7 +14,7 @@ MUTANTS_VENV := .venv-mutants
 MUTANTS := $(MUTANTS_VENV)/.installed
 READY := .local/ready.json
 
-.PHONY: help run send look cli test chaos hostile backlog mutants scan bench check lock fmt clean
+.PHONY: help run send look cli test chaos replay-kills hostile backlog mutants scan bench check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,10 +38,13 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
-	@$(BIN)/pytest --cov --cov-report=term-missing $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
+
+replay-kills: $(VENV) ## A replay killed again and again, and an audit (REPLAY_PARKED, REPLAY_CHOSEN, REPLAY_KILLS)
+	@$(BIN)/pytest --capture=no tests/chaos/replay_kills.py $(ARGS)
 
 hostile: $(VENV) ## A million bodies that nobody should send: an event or one of our errors, at once (ARGS="--help")
 	@$(BIN)/python -m tests.hostile $(ARGS)
@@ -52,13 +55,13 @@ backlog: $(VENV) ## 50,000 events against an API that throttles, in simulated ti
 mutants: $(MUTANTS) ## Change policy, contract and ids in every small way; a test must notice (ARGS="--help")
 	@$(MUTANTS_VENV)/bin/python -m tests.mutants $(ARGS)
 
-bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker")
+bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker replays")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
 	@$(BIN)/pytest tests/infra/scan.py $(ARGS)
 
-check: test scan chaos hostile backlog mutants bench ## Every suite there is
+check: test scan chaos replay-kills hostile backlog mutants bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .

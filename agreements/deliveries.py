@@ -31,6 +31,11 @@ class Property(StrEnum):
     REQUEST_ID = "mcaRequestId"
     EVENT_ID = "mcaEventId"
     CUSTOMER_TENANT_ID = "mcaCustomerTenantId"
+    # What a replay writes: which run, by whom, why, and of which message; it stays on all copies to come.
+    REPLAY_RUN = "mcaReplayRun"
+    REPLAYED_BY = "mcaReplayedBy"
+    REPLAY_WHY = "mcaReplayWhy"
+    REPLAYED_FROM = "mcaReplayedFrom"
     # The broker's own names, so that every Service Bus tool shows them.
     DEAD_LETTER_REASON = "DeadLetterReason"
     DEAD_LETTER_DESCRIPTION = "DeadLetterErrorDescription"
@@ -38,7 +43,9 @@ class Property(StrEnum):
 
 # A copy is traced anew, and what an earlier stay in a dead-letter queue left is no longer true.
 _STALE = {"Diagnostic-Id", "traceparent", "tracestate", "DeadLetterReason", "DeadLetterErrorDescription"}
+_REPLAYS = {Property.REPLAY_RUN, Property.REPLAYED_BY, Property.REPLAY_WHY, Property.REPLAYED_FROM}
 _NOT_THE_PUBLISHERS = _STALE | set(Property)
+_NOT_CARRIED = _NOT_THE_PUBLISHERS - _REPLAYS
 
 
 @unique
@@ -78,7 +85,7 @@ class Delivery:
         position: names the broker message in hand.
         origin: names the message with which the event first arrived.
         delivery_count: counts from 1.
-        properties: the publisher's own, without ours and without stale ones.
+        properties: the publisher's own and what a replay wrote, without the rest of ours and stale ones.
         attempt: counts from 1; neither a redelivery counts nor a delivery that met a closed gate.
         unanswered: the MS-RequestId of an earlier attempt that got no definite answer.
     """
@@ -135,6 +142,9 @@ def receive(message: _Message, *, queue: str, ours: bool) -> Delivery:
     given = message.application_properties or {}
     position = identity.position(queue, number, enqueued)
     trusted = _Written(given if ours else {})
+    replay = _Written(given).count(Property.REPLAY)
+    # A replayed copy has a MessageId of ours; people go on searching by the publisher's id.
+    named = _Written(given if ours or replay else {}).text(Property.EVENT_ID)
     origin = trusted.text(Property.ORIGIN) or position
     return Delivery(
         body=message.get_body(),
@@ -142,12 +152,12 @@ def receive(message: _Message, *, queue: str, ours: bool) -> Delivery:
         position=position,
         origin=origin,
         correlation_id=identity.correlation_id(origin, message.correlation_id),
-        event_id=trusted.text(Property.EVENT_ID) or (None if ours else message.message_id) or origin,
+        event_id=named or (None if ours else message.message_id) or origin,
         delivery_count=message.delivery_count or 1,
-        properties=_publishers(given),
+        properties=_publishers(given, replayed=ours or replay > 0),
         first_enqueued_time=trusted.time(Property.FIRST_ENQUEUED_TIME) or enqueued,
         attempt=trusted.count(Property.ATTEMPT) or 1,
-        replay=_Written(given).count(Property.REPLAY),
+        replay=replay,
         maybe_recorded=trusted.flag(Property.MAYBE_RECORDED),
         unanswered=trusted.guid(Property.REQUEST_ID),
         retry_kind=trusted.kind(Property.RETRY_KIND),
@@ -160,11 +170,12 @@ def write_time(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _publishers(given: Mapping[str, object]) -> dict[str, Scalar]:
+def _publishers(given: Mapping[str, object], *, replayed: bool) -> dict[str, Scalar]:
+    dropped = _NOT_CARRIED if replayed else _NOT_THE_PUBLISHERS
     return {
         name: _portable(value)
         for name, value in given.items()
-        if name not in _NOT_THE_PUBLISHERS and isinstance(value, (str, int, float, bool))
+        if name not in dropped and isinstance(value, (str, int, float, bool))
     }
 
 

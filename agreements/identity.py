@@ -40,3 +40,8 @@ def retry_message_id(message: str) -> str:
     second copy under the id of the first would be dropped as a duplicate, and the event with it.
     """
     return str(uuid5(_NAMESPACE, f"retry/{message}"))
+
+
+def replay_message_id(message: str) -> str:
+    """Return the MessageId of the copy that replays one message, named by its position."""
+    return str(uuid5(_NAMESPACE, f"replay/{message}"))

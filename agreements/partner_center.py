@@ -146,10 +146,34 @@ class PartnerCenter:
             TokenError: there is no token.
             PartnerCenterError: they could not be read.
         """
+        return self._agreements(event.customer_tenant_id, event.type, correlation_id, deadline)
+
+    def customer_agreements(
+        self, customer: UUID, *, correlation_id: UUID, deadline: Deadline
+    ) -> list[Agreement]:
+        """Return the Microsoft Customer Agreements of a customer; raises as ``agreements`` does."""
+        return self._agreements(customer, _TYPE, correlation_id, deadline)
+
+    def direct_acceptance(self, customer: UUID, *, correlation_id: UUID, deadline: Deadline) -> bool:
+        """Return whether the customer accepted the agreement directly, without a partner.
+
+        Raises:
+            TokenError: there is no token.
+            PartnerCenterError: it could not be read.
+        """
         call = _Call(
-            path=f"/v1/customers/{event.customer_tenant_id}/agreements",
+            path=f"/v1/customers/{customer}/directSignedMicrosoftCustomerAgreementStatus",
+            correlation_id=correlation_id,
+        )
+        return self._ask(call, deadline, wire.read_is_signed)
+
+    def _agreements(
+        self, customer: UUID, agreement_type: str, correlation_id: UUID, deadline: Deadline
+    ) -> list[Agreement]:
+        call = _Call(
+            path=f"/v1/customers/{customer}/agreements",
             # Without it the service answers for another agreement, the MicrosoftCloudAgreement of old.
-            query={"agreementType": event.type},
+            query={"agreementType": agreement_type},
             correlation_id=correlation_id,
         )
         try:

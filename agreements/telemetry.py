@@ -1,4 +1,4 @@
-"""One JSON line per delivery and per renewal, and the host's trace around a delivery, where there is one."""
+"""JSON lines, one per delivery, renewal and change by a person; and the host's trace around a delivery."""
 
 import json
 import logging
@@ -28,6 +28,11 @@ def log(record: Mapping[str, str | float | bool | None], *, level: int) -> None:
     """Write the line; what is unknown (``None``) is left out."""
     known = {name: value for name, value in record.items() if value is not None}
     logger.log(level, "%s", json.dumps(known, separators=(",", ":")))
+
+
+def log_audit(entry: Mapping[str, object]) -> None:
+    """Write the line of a change by a person; at WARNING, so that it is seen where nobody set up logging."""
+    logger.warning("%s", json.dumps({"audit": entry}, ensure_ascii=False, separators=(",", ":")))
 
 
 def tracing(*, enabled: bool) -> Trace:

@@ -1,5 +1,6 @@
 """Builds what the commands need on a person's machine, as ``wiring`` does for the function app."""
 
+import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -12,10 +13,15 @@ from agreements import wiring
 from agreements.auth import Application, Exchange, Tokens
 from agreements.consent import Consent
 from agreements.gate import Gate
+from agreements.operations import Names, Operations
+from agreements.parked import Parked
 from agreements.partner_center import PartnerCenter, Timeouts
 from agreements.principal import Principal
-from agreements.settings import ConsentSettings, PartnerSettings, ServiceBusSettings
+from agreements.settings import BusSettings, ConsentSettings, PartnerSettings, ServiceBusSettings
 from agreements.vault import Vault
+
+# For one request to Service Bus.
+_OPERATION_SECONDS = 30.0
 
 
 class PartnerTools(NamedTuple):
@@ -51,6 +57,22 @@ def bus_tools(given: ServiceBusSettings) -> BusTools:
     person = _person(given.client_id)
     client = wiring.service_bus(given, person, retry_total=0)
     return BusTools(client, person if given.connection_string is None else "the connection string")
+
+
+def operations(given: BusSettings) -> Operations:
+    """Build what the commands work with that look at queues, or change what waits there."""
+    person = _person(given.service_bus.client_id)
+    return Operations(
+        store=Parked(wiring.service_bus(given.service_bus, person), _OPERATION_SECONDS),
+        names=Names(
+            acceptances=given.queues.acceptances,
+            retries=given.queues.retries,
+            duplicates=given.queues.duplicates,
+            rejections=given.queues.rejections,
+        ),
+        now=lambda: datetime.now(UTC),
+        pause=time.sleep,
+    )
 
 
 def consent(given: ConsentSettings, seconds: float) -> Consent:

@@ -48,6 +48,15 @@ def read_agreements(body: bytes) -> list[Agreement]:
     return [Agreement.model_validate(item) for item in _items(body)]
 
 
+def read_is_signed(body: bytes) -> bool:
+    """Return whether a body says that the customer accepted directly; ValueError if it does not say."""
+    found = json.loads(body)
+    signed = found.get("isSigned") if isinstance(found, dict) else None
+    if not isinstance(signed, bool):
+        raise ValueError("no isSigned")  # noqa: TRY004 - as for all that a body should say
+    return signed
+
+
 def read_template_ids(body: bytes, agreement_type: str) -> list[str]:
     """Return the ids of a type's templates that a body lists, best rank first; ValueError without any."""
     templates = [

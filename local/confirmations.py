@@ -1,4 +1,4 @@
-"""The calls of the agreements API: metadata, confirm, list."""
+"""The calls of the agreements API: metadata, confirm, list, and whether a customer accepted directly."""
 
 import json
 from collections.abc import Mapping
@@ -16,10 +16,11 @@ from local.stamps import CORRELATION_ID, REQUEST_ID
 type Replay = Literal["refuse", "repeat"]
 
 _CUSTOMER_PATH = "/v1/customers/{customer:[^/]+}/agreements"
+_DIRECT_PATH = "/v1/customers/{customer:[^/]+}/directSignedMicrosoftCustomerAgreementStatus"
 
 
 class Confirmations:
-    """The three calls of the agreements API.
+    """The four calls of the agreements API.
 
     ``replay`` says what a POST gets that repeats an MS-RequestId, path and body already recorded: no page
     tells, so a caller must be safe with both. "refuse" treats it as any other call, which makes it a
@@ -37,6 +38,7 @@ class Confirmations:
             web.get("/v1/agreements", self._metadata, allow_head=False),
             web.get(_CUSTOMER_PATH, self._list, allow_head=False),
             web.post(_CUSTOMER_PATH, self._confirm),
+            web.get(_DIRECT_PATH, self._direct, allow_head=False),
         ]
 
     async def _metadata(self, request: web.Request) -> web.Response:
@@ -49,6 +51,11 @@ class Confirmations:
         chosen = self._ledger.agreements(_customer(request), _agreement_type(request))
         items = [_listed(one) for one in chosen]
         return answer({"totalCount": len(items), "items": items})
+
+    async def _direct(self, request: web.Request) -> web.Response:
+        """Nobody accepts directly here, except customers whose id begins with ``dddddddd-``."""
+        self._user(request)
+        return answer({"isSigned": str(_customer(request)).startswith("dddddddd-")})
 
     async def _confirm(self, request: web.Request) -> web.Response:
         user_id, customer, body = self._user(request), _customer(request), await request.read()

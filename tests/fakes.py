@@ -4,7 +4,7 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from agreements.deadline import Deadline
 from agreements.deliveries import Delivery
 from agreements.errors import Answer, AnswerError
 from agreements.events import AcceptanceEvent, Agreement
+from agreements.messages import ParkedMessage, Place, State, Value
 from agreements.outcomes import Attempt, Backoff, Outcome, Policy
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -292,3 +293,158 @@ class FakeServiceBusClient:
     def as_client(self) -> ServiceBusClient:
         """Return this where the SDK's class is asked for: only ``get_queue_sender`` is used of it."""
         return cast("ServiceBusClient", self)
+
+
+REJECTIONS = Place("agreement-rejections")
+
+
+def parked(number: int = 7, place: Place = REJECTIONS, **changes: Any) -> ParkedMessage:
+    """Return a message of ours that waits, with its properties as text or whole numbers."""
+    ours = {
+        "mcaOrigin": f"agreement-acceptances/{number}/2026-03-02T09:30:00.000Z",
+        "mcaReason": "Refused",
+        "mcaEventId": f"event-{number}",
+        "mcaCustomerTenantId": str(CUSTOMER),
+        "source": "crm",
+    }
+    properties = ours | changes.pop("properties", {})
+    fields: dict[str, Any] = {
+        "place": place,
+        "sequence_number": number,
+        "enqueued_time": NOW,
+        "body": body(),
+        "message_id": f"id-{number}",
+        "content_type": "application/json",
+        "correlation_id": str(CORRELATION),
+        "properties": {
+            name: Value.number(value) if isinstance(value, int) else Value.string(value)
+            for name, value in properties.items()
+            if value is not None
+        },
+    }
+    return ParkedMessage(**fields | changes)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A message that the fake store locked."""
+
+    message: ParkedMessage
+
+
+class FakeTaking:
+    """Takes from the head what is not locked; ``lost`` are numbers whose lock is lost at completing once."""
+
+    lock_seconds = 60.0
+
+    def __init__(self, store: "FakeStore", place: Place) -> None:
+        self.store = store
+        self.place = place
+        self.locked: set[int] = set()
+        self.held: list[int] = []
+        self.kept = 0
+
+    def page(self, count: int, wait: float) -> list[Taken]:
+        """Lock the next ones."""
+        lying = self.store.lying[self.place]
+        there = [one for one in lying if one.sequence_number not in self.locked | self.store.elsewhere]
+        page = there[: min(count, self.store.page_size)]
+        self.locked |= {one.sequence_number for one in page}
+        if not page:
+            self.store.clock.sleep(wait)
+            self.store.elsewhere.clear() if self.store.patient else None
+        return [Taken(one) for one in page]
+
+    def hold(self, taken: Iterable[Taken]) -> None:
+        """Keep them locked."""
+        self.held += [one.message.sequence_number for one in taken]
+
+    def keep(self) -> None:
+        """Count how often."""
+        self.kept += 1
+
+    def complete(self, taken: Taken) -> bool:
+        """Remove it, or lose its lock."""
+        number = taken.message.sequence_number
+        self.store.fail("complete")
+        if number in self.store.lost:
+            self.store.lost.remove(number)
+            self.locked.remove(number)
+            return False
+        self.store.remove(self.place, number)
+        return True
+
+
+class FakeStore:
+    """Queues in memory; ``sent`` has what was sent, ``errors`` are raised at the operation they are for."""
+
+    def __init__(self, *messages: ParkedMessage, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
+        self.lying: dict[Place, list[ParkedMessage]] = {}
+        for message in messages:
+            self.lying.setdefault(message.place, []).append(message)
+        self.sent: list[tuple[str, ParkedMessage]] = []
+        self.cancelled: list[int] = []
+        self.opened: list[Place] = []
+        self.takings: list[FakeTaking] = []
+        self.elsewhere: set[int] = set()
+        self.lost: set[int] = set()
+        self.too_large: set[int] = set()
+        self.patient = False
+        self.page_size = 100
+        self.errors: dict[str, list[BaseException | None]] = {}
+        self.closed = False
+
+    def fail(self, operation: str) -> None:
+        """Raise the next error that is meant for an operation; ``None`` lets one pass."""
+        error = self.errors[operation].pop(0) if self.errors.get(operation) else None
+        if error is not None:
+            raise error
+
+    def remove(self, place: Place, number: int) -> None:
+        """Let a message be gone."""
+        self.lying[place] = [one for one in self.lying[place] if one.sequence_number != number]
+
+    def open(self, places: Iterable[Place]) -> None:
+        """Note which."""
+        self.fail("open")
+        self.opened += places
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def peek(self, place: Place, first: int = 1) -> Iterator[ParkedMessage]:
+        """Yield what lies there."""
+        return (one for one in list(self.lying.get(place, [])) if one.sequence_number >= first)
+
+    def find(self, place: Place, number: int) -> ParkedMessage | None:
+        """Return the message with a number."""
+        return next((one for one in self.peek(place, number) if one.sequence_number == number), None)
+
+    def highest(self, place: Place) -> int:
+        """Return the highest number."""
+        return max((one.sequence_number for one in self.peek(place)), default=0)
+
+    @contextmanager
+    def taking(self, place: Place) -> Iterator[FakeTaking]:
+        """Take from a place."""
+        self.takings.append(FakeTaking(self, place))
+        yield self.takings[-1]
+
+    def send(self, queue: str, messages: Sequence[ParkedMessage]) -> list[int]:
+        """Keep the copies, but for those that are too large."""
+        self.fail("send")
+        refused = [at for at, one in enumerate(messages) if one.sequence_number in self.too_large]
+        self.sent += [(queue, one) for at, one in enumerate(messages) if at not in refused]
+        return refused
+
+    def cancel(self, queue: str, number: int) -> bool:
+        """Cancel what is scheduled."""
+        self.cancelled.append(number)
+        place = Place(queue)
+        found = self.find(place, number)
+        if found is None or found.state is not State.SCHEDULED:
+            return False
+        self.remove(place, number)
+        return True

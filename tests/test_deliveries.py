@@ -74,14 +74,13 @@ def test_our_copy_carries_on_where_it_was() -> None:
 
 
 def test_a_publisher_cannot_speak_for_us() -> None:
-    """From a publisher our properties count for nothing, except that a replay is read before it is sent."""
+    """Our properties count for nothing, but for a replay, which is read before it is sent, and its name."""
     plain = receive()
     forged = receive(application_properties=OURS)
-    assert forged.replay == 2
+    assert (forged.replay, forged.event_id) == (2, OURS["mcaEventId"])
     assert forged.may_be_recorded
-    assert {name: getattr(forged, name) for name in Delivery.__slots__ if name != "replay"} == {
-        name: getattr(plain, name) for name in Delivery.__slots__ if name != "replay"
-    }
+    others = set(Delivery.__slots__) - {"replay", "event_id"}
+    assert {name: getattr(forged, name) for name in others} == {name: getattr(plain, name) for name in others}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from typer import Typer
+from typer.testing import CliRunner
 
 from agreements import access, handler, settings, telemetry
 from agreements.cli.app import app
@@ -18,6 +20,7 @@ from tests.test_handler import handler as handler_over
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 SETTINGS = [
     field
     for concern in FunctionAppSettings.model_fields.values()
@@ -148,18 +151,46 @@ def test_every_property_is_in_the_readme(name: Property) -> None:
     assert f"`{name}`" in README
 
 
-def test_every_command_is_in_the_readme() -> None:
+def commands(of: Typer, prefix: str = "agreements") -> list[str]:
+    """Return every command of the CLI, as it is typed."""
+    own = [f"{prefix} {command.name}" for command in of.registered_commands]
+    groups = [(group.typer_instance, f"{prefix} {group.name}") for group in of.registered_groups]
+    return own + [command for group, name in groups if group for command in commands(group, name)]
+
+
+@pytest.mark.parametrize("command", commands(app))
+def test_every_command_is_in_the_readme(command: str) -> None:
     """Each command of the CLI is shown where people look first."""
-    commands = [command.name for command in app.registered_commands]
-    assert commands
-    assert all(f"agreements {command}" in README for command in commands)
+    assert command in README
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_a_runbook(reason: Reason) -> None:
+    """Whoever is woken by a reason finds what to do, step by step, under its name."""
+    section = OPERATIONS.split(f"\n### {reason}\n", 1)
+    assert len(section) == 2, f"docs/operations.md has no runbook for {reason}"
+    runbook = section[1].split("\n##", 1)[0]
+    assert len(runbook.split()) > 25, f"the runbook of {reason} says next to nothing"
+
+
+def test_every_command_of_the_runbooks_is_real() -> None:
+    """What a runbook has people type exists, options and all."""
+    shell = OPERATIONS.replace("\\\n", " ")
+    typed = re.findall(r"^agreements ((?:parked |retries )?[a-z]+)(.*)$", shell, re.MULTILINE)
+    assert len(typed) > 20
+    known = set(commands(app))
+    for command, rest in typed:
+        assert f"agreements {command}" in known, command
+        helped = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}).stdout
+        options = re.findall(r"(?<=\s)--[a-z-]+", rest.split(" | ")[0])
+        assert all(option in helped for option in options), (command, options)
 
 
 def test_every_target_is_real() -> None:
     """A make target that the README names exists, and every target of daily use is named."""
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)\b(?! all)", README)) - {"it"}
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b(?! all)", README)) - {"it"}
     assert named <= targets | {"are"}, named - targets
     assert {"run", "test", "send", "look", "cli", "lock"} <= named
 
@@ -169,7 +200,8 @@ def test_the_map_leads_somewhere() -> None:
     section = README.split("## To change X, open Y\n", 1)[1].split("\n## ", 1)[0]
     files = set(re.findall(r"`(\w+[\w./]*\.(?:py|json|toml))`", section.split("One delivery")[0]))
     assert all((ROOT / file).exists() for file in files)
-    assert {f"agreements/{path.name}" for path in (ROOT / "agreements").glob("[a-z]*.py")} <= files
+    product = (ROOT / "agreements").glob("[a-z]*.py")
+    assert {f"agreements/{path.name}" for path in product} <= files
 
 
 def test_everyone_who_acts_is_told() -> None:

@@ -297,3 +297,16 @@ def test_an_endless_rank_is_unreadable() -> None:
     """A rank that no number can hold is refused like any other that cannot be read."""
     with pytest.raises(UNREADABLE):
         wire.read_template_ids(json.dumps([template(0)]).replace(": 0}", ": 1e999}").encode(), TYPE)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_direct_acceptance_is_read(signed: bool) -> None:
+    """The one flag of the documented answer."""
+    assert wire.read_is_signed(json.dumps({"isSigned": signed}).encode()) is signed
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"isSigned": "true"}', b'{"isSigned": null}'])
+def test_a_direct_acceptance_that_is_not_told_is_not_guessed(body: bytes) -> None:
+    """An answer without the flag says neither yes nor no."""
+    with pytest.raises(UNREADABLE):
+        wire.read_is_signed(body)

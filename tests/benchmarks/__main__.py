@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import broker, cpu, far_ends, imports, rate
+from tests.benchmarks import broker, cpu, far_ends, imports, rate, replays
 from tests.benchmarks.figures import Figure
 
 
@@ -24,6 +24,7 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "imports": lambda: [imports.measure()],
     "rate": rate.measure,
     "broker": broker.measure,
+    "replays": replays.measure,
 }
 
 

@@ -216,11 +216,23 @@ def test_listing_without_a_type_shows_the_old_agreement_only(api: Api) -> None:
     assert api.agreements(customer, "*")["totalCount"] == 2
 
 
-@pytest.mark.parametrize("path", ["/v1/agreements", f"/v1/customers/{uuid4()}/agreements"])
+@pytest.mark.parametrize(
+    "path", ["/v1/agreements", "/v1/customers/5d6bb8a8-2c5f-4c38-9b0d-0a3f4f2a7c10/agreements"]
+)
 def test_an_agreement_type_that_does_not_exist_is_refused(api: Api, path: str) -> None:
     """An unknown type in a query is refused with 400 and code 900126."""
     answer = api.call("GET", path, params={"agreementType": "SomeOtherAgreement"})
     assert (answer.status_code, answer.json()["code"]) == (400, 900126)
+
+
+@pytest.mark.parametrize(
+    ("customer", "signed"),
+    [("dddddddd-0000-4000-8000-000000000000", True), ("11111111-0000-4000-8000-000000000000", False)],
+)
+def test_a_direct_acceptance_is_one_flag(api: Api, customer: str, signed: bool) -> None:
+    """The answer says nothing but whether the customer accepted directly; by their ids, some have."""
+    answer = api.call("GET", f"/v1/customers/{customer}/directSignedMicrosoftCustomerAgreementStatus")
+    assert (answer.status_code, answer.json()) == (200, {"isSigned": signed})
 
 
 def test_tomorrow_is_refused(api: Api) -> None:

@@ -1,0 +1,21 @@
+"""The audit trail: every change that a person makes is one line in a local file, and one log line."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from agreements import telemetry
+
+
+def record(path: Path, entry: Mapping[str, object]) -> None:
+    """Append an entry to the file, made for its owner alone, and log it; it is on disk when this returns.
+
+    An entry names who, when, what, why, which plan and how many; never a value of an event.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as file:
+        file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    telemetry.log_audit(entry)

@@ -1,0 +1,236 @@
+"""What commands that change something share: show what will be done, ask, check, apply, tell the result."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from azure.servicebus.exceptions import ServiceBusError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agreements import settings, toolbox
+from agreements.cli import output
+from agreements.cli.options import Filters
+from agreements.dead_letters import Action, Order, Plan, Summary
+from agreements.deadline import Deadline
+from agreements.endings import Endings
+from agreements.errors import AgreementsError, SettingsError
+from agreements.messages import ParkedMessage
+from agreements.operations import Operations, Result, plan_of, put_away
+from agreements.replays import Pace
+from agreements.settings import PartnerSettings
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Rate = Annotated[
+    str | None, typer.Option("--rate", metavar="N/s", help="No more than so many a second (or N/m).")
+]
+Canary = Annotated[
+    int, typer.Option(min=0, help="Send so many first, and the others once those did not come back.")
+]
+StopAfter = Annotated[
+    int | None, typer.Option("--stop-after-failures", min=1, help="Stop once so many were parked again.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow each event to its ending.")]
+_PREFLIGHT_SECONDS = 20.0
+_PER = {"s": 1.0, "m": 60.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How a person wants a plan applied."""
+
+    why: str
+    pace: Pace
+    yes: bool
+    wait: bool = False
+    checked: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.why.strip():
+            raise typer.BadParameter("say why, in a few words", param_hint="--why")
+
+
+def folder() -> Path:
+    """Return where plans of our own, their journals and the audit trail lie."""
+    found = Path(typer.get_app_dir("agreements"))
+    found.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def rate(text: str | None) -> float | None:
+    """Return how many a second a rate allows."""
+    if text is None:
+        return None
+    number, _, unit = text.partition("/")
+    try:
+        value = float(number) / _PER[unit or "s"]
+    except (ValueError, KeyError):
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter("such as 10/s or 30/m", param_hint="--rate")
+    return value
+
+
+def own_plan(
+    at: Operations, action: Action, chosen: Filters, messages: Callable[[], Iterator[ParkedMessage]],
+    max_replays: int = 3,
+) -> Plan:  # fmt: skip
+    """Return the plan for some filters: one that is unfinished, or else a new one."""
+    path = plan_of(folder(), action, chosen.told)
+    if path.exists():
+        plan = Plan(path)
+        progress = at.progress(plan)
+        if progress.begun and progress.remaining:
+            output.say(f"resuming {path}")
+            return plan
+        # One that nobody began to apply is as old as it is: others may wait by now.
+        put_away(plan)
+    summary = at.plan(
+        path,
+        action,
+        messages(),
+        chosen.selection,
+        told=chosen.told,
+        limit=chosen.limit,
+        max_replays=max_replays,
+    )
+    tell_summary(summary)
+    return Plan(path)
+
+
+def tell_summary(summary: Summary) -> None:
+    """Tell what a plan holds."""
+    _tell("chosen", summary.chosen)
+    _tell("skipped", summary.skipped)
+    if summary.doubts:
+        _tell("a replay may not help", summary.doubts)
+
+
+def _tell(what: str, counted: Counter[str]) -> None:
+    output.say(f"{what}: {counted.total()}")
+    for reason, count in counted.most_common():
+        output.say(f"  {count:>7}  {reason or '(no reason)'}")
+
+
+def apply(at: Operations, plan: Plan, wish: Wish, **more: Callable[[ParkedMessage], ParkedMessage]) -> int:
+    """Ask, check and apply; tell the result and return the exit code."""
+    remaining = at.progress(plan).remaining
+    if not remaining:
+        output.say("nothing to do")
+        return output.NOTHING
+    _ask(plan, remaining, wish)
+    if wish.checked and plan.order.target:
+        _check(at, plan)
+    with output.stopping() as stopping, _progress(remaining) as told:
+        try:
+            result = at.apply(
+                plan,
+                why=wish.why,
+                pace=wish.pace,
+                audit_file=folder() / "audit.jsonl",
+                told=told,
+                stopping=stopping,
+                **more,
+            )
+        except ServiceBusError:
+            output.say(_how_to_resume(plan))
+            raise
+    _tell_result(plan, result)
+    parked = _follow(at, plan.order, result) if wish.wait and plan.order.target else Counter[str]()
+    return output.PARTLY if result.stopped or result.left or result.remaining or parked else 0
+
+
+def _ask(plan: Plan, remaining: int, wish: Wish) -> None:
+    order, pace = plan.order, wish.pace
+    target = f" to {order.target}" if order.target else ""
+    how = f" at {pace.rate:g}/s" if pace.rate else ""
+    how += f", {pace.canary} of them first" if pace.canary else ""
+    output.say(f"{order.action} {remaining} of {plan.count}{target}{how}")
+    for place, numbers in plan.numbers.items():
+        output.say(f"  {len(numbers):>7}  from {place}")
+    if order.action is Action.DISCARD and not wish.yes:
+        _ask_at_all()
+        if typer.prompt(f"Type {remaining} to remove them", err=True) != str(remaining):
+            raise output.end(output.REFUSED, "not discarded")
+    else:
+        confirm("go on", wish)
+
+
+def confirm(question: str, wish: Wish) -> None:
+    """Ask, unless that was answered beforehand; in a pipe nobody can be asked."""
+    if wish.yes:
+        return
+    _ask_at_all()
+    if not typer.confirm(f"{question}?", err=True):
+        raise output.end(output.REFUSED, "nothing was changed")
+
+
+def _ask_at_all() -> None:
+    if not sys.stdin.isatty():
+        raise output.end(output.REFUSED, "nobody can be asked here: say --yes")
+
+
+def _check(at: Operations, plan: Plan) -> None:
+    """Refuse where the replay would fail: what is reachable from here is asked."""
+    at.store.open([*at.names.moving, *at.names.resting, *plan.numbers])
+    try:
+        given = settings.read(PartnerSettings)
+    except SettingsError:
+        output.say("Partner Center is not checked: this machine has no credential for it")
+        return
+    try:
+        toolbox.partner_tools(given).partner_center.template_ids(Deadline.after(_PREFLIGHT_SECONDS))
+    except AgreementsError as error:
+        raise output.end(
+            output.REFUSED, f"Partner Center would refuse: {error}; mend that first, or say --no-check"
+        ) from None
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], object]]:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("messages", total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _tell_result(plan: Plan, result: Result) -> None:
+    output.say(f"done: {result.done} of {plan.count}")
+    if result.left:
+        _tell("left where they are", result.left)
+    if result.stopped:
+        output.say(f"stopped: {result.stopped}")
+    if result.remaining:
+        output.say(_how_to_resume(plan))
+
+
+def _how_to_resume(plan: Plan) -> str:
+    return f"to resume, give the same command again; plan and journal: {plan.path}"
+
+
+def _follow(at: Operations, order: Order, result: Result) -> Counter[str]:
+    with output.stopping() as stopping:
+        seen: list[int] = []
+
+        def told(endings: Endings) -> None:
+            if seen[-1:] != [endings.under_way]:
+                seen.append(endings.under_way)
+                output.say(f"under way: {endings.under_way}")
+
+        endings = at.follow(order, told, stopping)
+    parked = endings.parked
+    output.print_json(
+        {
+            "run": order.run,
+            "confirmed": max(0, result.done - endings.under_way - parked.total()),
+            "underWay": endings.under_way,
+            "parkedAgain": dict(parked),
+        }
+    )
+    return parked

@@ -1,0 +1,190 @@
+"""What commands print: data to standard output, talk to standard error, and no personal data unasked."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+
+import typer
+from azure.servicebus.exceptions import ServiceBusError
+from rich.console import Console
+from rich.table import Table
+
+from agreements.cli import talk
+from agreements.dead_letters import PlanError
+from agreements.deliveries import Property
+from agreements.errors import AgreementsError, SettingsError
+from agreements.journal import JournalError
+from agreements.messages import ParkedMessage
+
+FAILED, USAGE, NOTHING, PARTLY, REFUSED = 1, 2, 3, 4, 5
+HIDDEN = "•••"
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# An id that somebody numbered; a word by itself may be a name.
+_NUMBERED = re.compile(r"[A-Za-z0-9._:/#-]*[0-9][A-Za-z0-9._:/#-]*")
+_OURS = {str(name) for name in Property} - {Property.EVENT_ID, Property.DEAD_LETTER_DESCRIPTION}
+
+type Row = Mapping[str, object]
+
+
+def say(text: str) -> None:
+    """Tell the person something, apart from the data."""
+    typer.echo(text, err=True)
+
+
+def end(code: int, text: str) -> typer.Exit:
+    """Return the end of a command, having said why."""
+    say(text)
+    return typer.Exit(code)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn what may fail into a sentence and an exit code."""
+    talk.silence()
+    try:
+        yield
+    except SettingsError as error:
+        raise end(USAGE, str(error)) from None
+    except (PlanError, JournalError) as error:
+        raise end(REFUSED, str(error)) from None
+    except ServiceBusError as error:
+        raise end(FAILED, f"Service Bus failed: {_first_line(error)}") from None
+    except BrokenPipeError:
+        # Who reads has read enough; typer ends that quietly.
+        raise
+    except (AgreementsError, OSError) as error:
+        raise end(FAILED, str(error)) from None
+
+
+def _first_line(error: ServiceBusError) -> str:
+    return f"{type(error).__name__}: {str(error.message).partition('\n')[0]}"
+
+
+def print_json(row: Row) -> None:
+    """Print an object on a line of its own."""
+    typer.echo(dumps({name: value for name, value in row.items() if value is not None}))
+
+
+def dumps(value: object, *, indent: int | None = None) -> str:
+    """Return JSON in every script, but for half characters, which no stream can take."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode(errors="replace").decode()
+
+
+def plain(value: object) -> str:
+    """Return text that a terminal only shows, whatever a stranger wrote into a reason or an id."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows: laid out for a terminal; in a pipe one line each, with tabs between."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(map(plain, row)))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in {"COUNT", "NUMBER"} else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*map(plain, row))
+    Console(highlight=False, markup=False).print(table)
+
+
+_WIDTHS = (16, 7, 4, 19, 9)
+
+
+def print_line(row: Sequence[object]) -> None:
+    """Print one line of a long table as it comes: with tabs in a pipe, cut to columns in a terminal."""
+    if not sys.stdout.isatty():
+        typer.echo("\t".join(map(plain, row)))
+        return
+    *cells, last = map(plain, row)
+    line = " ".join(_cell(text, width) for text, width in zip(cells, _WIDTHS, strict=True))
+    typer.echo(f"{line} {last}"[: shutil.get_terminal_size().columns])
+
+
+def _cell(text: str, width: int) -> str:
+    short = text.replace("agreement-", "").replace("$DeadLetterQueue", "dead")
+    return (short if len(short) <= width else f"{short[: width - 1]}…").ljust(width)
+
+
+def age(since: datetime, now: datetime) -> str:
+    """Return how long ago that is, in its largest unit: 40s, 12m, 5h, 3d; ahead of now with a plus."""
+    seconds = (now - since).total_seconds()
+    sign, seconds = ("+", -seconds) if seconds < 0 else ("", seconds)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{sign}{int(seconds // size)}{unit}"
+    return f"{sign}{int(seconds)}s"
+
+
+def masked_id(event_id: str, *, reveal: bool = False) -> str:
+    """Return an event's id, unless it may be a name or an address."""
+    plain = _GUID.fullmatch(event_id) or _NUMBERED.fullmatch(event_id)
+    return event_id if reveal or plain else HIDDEN
+
+
+def masked_properties(message: ParkedMessage, *, reveal: bool) -> dict[str, str]:
+    """Return the properties as text; those of others, and what may be personal, only when revealed."""
+    shown = {}
+    for name, value in message.properties.items():
+        if name == Property.EVENT_ID:
+            shown[name] = masked_id(value.text, reveal=reveal)
+        elif name == Property.DEAD_LETTER_DESCRIPTION:
+            shown[name] = value.text if reveal or message.text(Property.ORIGIN) else HIDDEN
+        else:
+            shown[name] = value.text if reveal or name in _OURS else HIDDEN
+    return shown
+
+
+def masked_body(body: bytes, *, reveal: bool) -> object:
+    """Return a body as JSON: with every value hidden but ids and dates, unless revealed."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode(errors="replace") if reveal else f"{len(body)} bytes that are not JSON"
+    return value if reveal else _masked(value, "")
+
+
+_TELLING = {"customertenantid", "dateagreed", "type", "templateid", "specversion"}
+
+
+def _masked(value: object, name: str) -> object:
+    if isinstance(value, dict):
+        # A name that nobody knows may itself be a person's data.
+        return {key if _NAME.fullmatch(key) else HIDDEN: _masked(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, name) for item in value]
+    told = name.lower() in _TELLING and isinstance(value, str) and _HARMLESS.fullmatch(value)
+    return value if value is None or told else HIDDEN
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,40}")
+_HARMLESS = re.compile(rf"{_GUID.pattern}|[\d:.TZ+-]{{1,40}}|MicrosoftCustomerAgreement", re.IGNORECASE)
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C ask politely while the block runs; a second one is not polite."""
+    asked = False
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("stopping after the batch in hand …")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,287 @@
+"""Plan what is done to waiting messages, and tell what became of each. No Service Bus, no terminal.
+
+A plan is a file of JSON lines: what is to be done, then one line for each message that was looked at, with
+its sequence number and either a fingerprint (chosen) or why it was skipped. A plan is applied exactly.
+"""
+
+import hashlib
+import json
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum, unique
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+from agreements import identity
+from agreements.deliveries import Property
+from agreements.errors import EventError, Reason
+from agreements.messages import ParkedMessage, Place, State, Value
+from agreements.selection import Selection, customer_of, event_of
+
+_VERSION = 1
+_RECORDED = {Reason.ALREADY_RECORDED, Reason.OTHER_RECORDED, Reason.RECORD_UNKNOWN}
+# A copy is traced anew, and what an earlier stay in a dead-letter queue left is no longer true.
+_STALE = {
+    "Diagnostic-Id",
+    "traceparent",
+    "tracestate",
+    Property.DEAD_LETTER_REASON,
+    Property.DEAD_LETTER_DESCRIPTION,
+}
+_NOT_KEPT = frozenset(_STALE | set(Property))
+# Service Bus refuses more in one property than 32 KB; nobody reads that much.
+_LONGEST_WHY = 256
+
+
+class PlanError(ValueError):
+    """A plan cannot be used as it is."""
+
+
+@unique
+class Action(StrEnum):
+    """What a plan does to its messages."""
+
+    REPLAY = "replay"
+    RELEASE = "release"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """What a copy tells about its replay."""
+
+    run: str
+    by: str
+    why: str
+
+    def properties(self, position: str) -> dict[str, Value]:
+        """Return our properties on the copy of the message that is named by its position."""
+        return {**self._written, Property.REPLAYED_FROM: Value.string(position)}
+
+    @cached_property
+    def _written(self) -> dict[str, Value]:
+        return {
+            Property.REPLAY_RUN: Value.string(self.run),
+            Property.REPLAYED_BY: Value.string(self.by),
+            Property.REPLAY_WHY: Value.string(self.why[:_LONGEST_WHY]),
+        }
+
+
+def replayed(message: ParkedMessage, stamp: Stamp) -> ParkedMessage:
+    """Return the copy that replays a message.
+
+    It starts anew: attempt 1, an origin and clocks of its own. Of our properties only the event's id and the
+    count of replays go on; without a correlation id of the publisher's it gets the one that the log has.
+    """
+    position = message.position
+    kept = {name: value for name, value in message.properties.items() if name not in _NOT_KEPT}
+    ours: dict[str, Value] = {
+        Property.REPLAY: Value.number(min(message.replay + 1, 2**31 - 1)),
+        Property.EVENT_ID: Value.string(message.event_id),
+    }
+    return replace(
+        message,
+        message_id=identity.replay_message_id(position),
+        correlation_id=message.correlation_id or str(identity.correlation_id(position, None)),
+        properties={**kept, **stamp.properties(position), **ours},
+    )
+
+
+def released(message: ParkedMessage, stamp: Stamp) -> ParkedMessage:
+    """Return the copy of a scheduled retry that is to be tried now; everything else about it stays."""
+    position = message.position
+    kept = {name: value for name, value in message.properties.items() if name not in _STALE}
+    return replace(
+        message,
+        message_id=identity.replay_message_id(position),
+        properties=kept | stamp.properties(position),
+    )
+
+
+def doubts(message: ParkedMessage, now: datetime) -> Iterator[str]:
+    """Yield why a replay of a message cannot help, or is not likely to."""
+    reason = message.reason
+    if reason in _RECORDED:
+        yield "already recorded"
+    if reason == Reason.SUPERSEDED:
+        yield "superseded by a newer acceptance"
+    try:
+        event = event_of(message)
+    except EventError as error:
+        yield f"still no event: {error}"
+        return
+    if event.date_agreed.instant > now:
+        yield "dateAgreed is in the future"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a plan is for.
+
+    Attributes:
+        target: where copies are sent; ``None`` when there are none.
+        max_replays: a message that was replayed as often is not chosen.
+        marks: the highest sequence number of each place then: what a run causes lies beyond.
+    """
+
+    run: str
+    action: Action
+    target: str | None
+    selection: str
+    made_at: str
+    max_replays: int
+    marks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a plan holds: how many are chosen, by reason; skipped, by why; and which doubts there are."""
+
+    chosen: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    doubts: Counter[str] = field(default_factory=Counter)
+
+
+def make(
+    messages: Iterable[ParkedMessage], order: Order, selection: Selection, limit: int | None, now: datetime
+) -> Iterator[tuple[str, Summary]]:
+    """Yield the lines of a plan, each with the summary so far."""
+    summary = Summary()
+    yield json.dumps({"plan": _VERSION, **_order(order)}), summary
+    for message in messages:
+        skipped = _skipped(message, order, selection)
+        if skipped is None and limit is not None and summary.chosen.total() >= limit:
+            skipped = "beyond the limit"
+        if skipped is None:
+            doubted = list(doubts(message, now)) if order.action is Action.REPLAY else []
+            summary.chosen[message.reason] += 1
+            summary.doubts.update(doubted)
+            line = _chosen(message, order, doubted)
+        else:
+            summary.skipped[skipped] += 1
+            line = {**_named(message), "skipped": skipped}
+        yield json.dumps(line, ensure_ascii=False), summary
+
+
+def _order(order: Order) -> dict[str, object]:
+    return {
+        "run": order.run,
+        "action": order.action,
+        "target": order.target,
+        "selection": order.selection,
+        "madeAt": order.made_at,
+        "maxReplays": order.max_replays,
+        "marks": dict(order.marks),
+    }
+
+
+def _skipped(message: ParkedMessage, order: Order, selection: Selection) -> str | None:
+    if (mismatch := selection.mismatch(message)) is not None:
+        return mismatch
+    scheduled = message.state is State.SCHEDULED
+    if scheduled != (order.action is Action.RELEASE):
+        return "on its way: a retry that is scheduled" if scheduled else "not scheduled"
+    if message.state is State.DEFERRED:
+        return "deferred by another program"
+    if order.action is Action.REPLAY and message.replay >= order.max_replays:
+        return f"replayed {message.replay} times already"
+    return None
+
+
+def _named(message: ParkedMessage) -> dict[str, object]:
+    return {"place": str(message.place), "sequenceNumber": message.sequence_number}
+
+
+def _chosen(message: ParkedMessage, order: Order, doubted: list[str]) -> dict[str, object]:
+    return {
+        **_named(message),
+        "fingerprint": message.fingerprint,
+        "enqueuedTime": message.enqueued_time.isoformat(),
+        "eventId": message.event_id,
+        "customerTenantId": customer_of(message),
+        "reason": message.reason,
+        "errorCode": message.error_code,
+        "replay": message.replay,
+        "target": order.target,
+        "doubts": doubted,
+    }
+
+
+class Plan:
+    """A plan as it was written down; of each message it keeps in memory 16 bytes and its state.
+
+    Raises:
+        PlanError: the file is no plan, or not a whole one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hash = hashlib.sha256()
+        self.numbers: dict[Place, array[int]] = {}
+        self._fingerprints: dict[Place, array[int]] = {}
+        try:
+            with path.open("rb") as lines:
+                self.order = self._read_order(lines.readline())
+                for line in lines:
+                    self._read_item(line)
+            self._sort()
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            raise PlanError(f"{path}: not a plan, or not a whole one: make a new one") from None
+
+    @property
+    def count(self) -> int:
+        """How many messages are chosen."""
+        return sum(map(len, self.numbers.values()))
+
+    def index(self, place: Place, number: int) -> int | None:
+        """Return where a message stands among the chosen ones of its place, ``None`` if it is not chosen."""
+        numbers = self.numbers[place]
+        at = bisect_left(numbers, number)
+        return at if at < len(numbers) and numbers[at] == number else None
+
+    def names(self, message: ParkedMessage) -> bool:
+        """Tell whether a message was chosen, as it is now or before somebody mended it."""
+        return (
+            message.place in self.numbers and self.index(message.place, message.sequence_number) is not None
+        )
+
+    def fits(self, message: ParkedMessage, index: int) -> bool:
+        """Tell whether a message is the one that was chosen."""
+        return self._fingerprints[message.place][index] == int(message.fingerprint, 16)
+
+    def _read_order(self, line: bytes) -> Order:
+        self.hash.update(line)
+        given = json.loads(line)
+        if given["plan"] != _VERSION:
+            raise PlanError
+        return Order(
+            run=str(given["run"]),
+            action=Action(given["action"]),
+            target=given["target"],
+            selection=str(given["selection"]),
+            made_at=str(given["madeAt"]),
+            max_replays=int(given["maxReplays"]),
+            marks={str(path): int(number) for path, number in given["marks"].items()},
+        )
+
+    def _read_item(self, line: bytes) -> None:
+        self.hash.update(line)
+        given: Mapping[str, object] = json.loads(line)
+        if "skipped" in given:
+            return
+        place, number = Place.parse(str(given["place"])), int(str(given["sequenceNumber"]))
+        self.numbers.setdefault(place, array("q")).append(number)
+        self._fingerprints.setdefault(place, array("Q")).append(int(str(given["fingerprint"]), 16))
+
+    def _sort(self) -> None:
+        # A partitioned queue has the partition in the highest bits, and is not peeked in their order.
+        for place, numbers in self.numbers.items():
+            if any(one >= other for one, other in pairwise(numbers)):
+                pairs = sorted(zip(numbers, self._fingerprints[place], strict=True))
+                self.numbers[place] = array("q", (number for number, _ in pairs))
+                self._fingerprints[place] = array("Q", (fingerprint for _, fingerprint in pairs))

@@ -1,0 +1,224 @@
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agreements import audit, operations
+from agreements.dead_letters import Action, Plan
+from agreements.endings import Endings
+from agreements.messages import ParkedMessage, Place, State
+from agreements.operations import Names, Operations, Result
+from agreements.replays import Pace
+from agreements.selection import Selection
+from tests.fakes import NOW, REJECTIONS, FakeStore, parked
+
+NAMES = Names(
+    acceptances="agreement-acceptances",
+    retries="agreement-retries",
+    duplicates="agreement-duplicates",
+    rejections="agreement-rejections",
+)
+RETRIES = Place("agreement-retries")
+
+
+def built(store: FakeStore) -> Operations:
+    return Operations(store=store, names=NAMES, now=lambda: NOW, pause=store.clock.sleep)
+
+
+def planned(at: Operations, path: Path, action: Action = Action.REPLAY) -> Plan:
+    at.plan(path, action, at.messages([REJECTIONS, RETRIES]), Selection(), told="{}")
+    return Plan(path)
+
+
+def applied(at: Operations, plan: Plan, folder: Path, pace: Pace | None = None) -> Result:
+    return at.apply(
+        plan,
+        why="mended",
+        pace=pace or Pace(),
+        audit_file=folder / "deep" / "audit.jsonl",
+        told=lambda _: None,
+        stopping=lambda: False,
+    )
+
+
+def audited(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "deep" / "audit.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("rejections", ["agreement-rejections"]),
+        ("retries", ["agreement-retries"]),
+        ("agreement-duplicates", ["agreement-duplicates"]),
+        ("agreement-retries/$DeadLetterQueue", ["agreement-retries/$DeadLetterQueue"]),
+        ("dead-letters", [f"{place}" for place in NAMES.dead_letter_queues]),
+    ],
+)
+def test_a_place_has_a_short_name(name: str, places: list[str]) -> None:
+    """What a person calls a place, or Service Bus does, leads to it."""
+    assert [str(place) for place in NAMES.places(name)] == places
+
+
+def test_a_place_that_is_none_is_told_which_there_are() -> None:
+    """A wrong name gets the right ones."""
+    with pytest.raises(ValueError, match=r"nowhere is none of .*rejections"):
+        NAMES.places("nowhere")
+
+
+def test_places_are_looked_at_one_after_the_other() -> None:
+    """All are opened first: one that cannot be reached is known before the first message is shown."""
+    store = FakeStore(parked(1), parked(2, place=RETRIES))
+    found = built(store).messages([RETRIES, REJECTIONS])
+    assert store.opened == [RETRIES, REJECTIONS]
+    assert [message.sequence_number for message in found] == [2, 1]
+
+
+def test_a_plan_is_applied_and_audited(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who, when, what, why, which plan and how many: in the file and in the log, and no event's value."""
+    store = FakeStore(parked(1), parked(2))
+    at = built(store)
+    plan = planned(at, tmp_path / "plan")
+    assert at.progress(plan) == operations.Progress(begun=False, remaining=2)
+    assert applied(at, plan, tmp_path) == Result(done=2, left=Counter(), remaining=0, stopped=None)
+    assert at.progress(plan) == operations.Progress(begun=True, remaining=0)
+    [entry] = audited(tmp_path)
+    assert entry == {
+        "at": NOW.isoformat(timespec="seconds"),
+        "who": operations.operator(),
+        "action": "replay",
+        "why": "mended",
+        "run": plan.order.run,
+        "planHash": plan.hash.hexdigest(),
+        "chosen": 2,
+        "done": 2,
+        "left": {},
+        "remaining": 0,
+        "stopped": None,
+    }
+    assert json.loads(caplog.messages[-1]) == {"audit": entry}
+    assert plan.order.marks["agreement-rejections"] == 2
+    assert (tmp_path / "plan").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_run_that_stops_tells_why(tmp_path: Path) -> None:
+    """What stopped it is in the result and in the audit record."""
+    store = FakeStore(parked(1), parked(2))
+    at = built(store)
+    plan = planned(at, tmp_path / "plan")
+    run = plan.order.run
+    again = parked(3, properties={"mcaReplayRun": run, "mcaReplayedFrom": "x"})
+    store.lying[REJECTIONS].append(again)
+    result = applied(at, plan, tmp_path, Pace(canary=1))
+    assert (result.done, result.remaining, result.stopped) == (1, 1, "the canary was parked again: 1 Refused")
+    assert audited(tmp_path)[0]["stopped"] == result.stopped
+
+
+def test_a_run_that_fails_is_audited_too(tmp_path: Path) -> None:
+    """What was done before a failure was done."""
+    store = FakeStore(parked(1))
+    at = built(store)
+    plan = planned(at, tmp_path / "plan")
+    store.errors["send"] = [OSError("cut")]
+    with pytest.raises(OSError, match="cut"):
+        applied(at, plan, tmp_path)
+    assert audited(tmp_path)[0]["stopped"] == "it failed"
+
+
+def test_a_plan_is_whole_or_not_there(tmp_path: Path) -> None:
+    """When looking fails half-way, no half of a plan is left that somebody could apply."""
+
+    def messages() -> Iterator[ParkedMessage]:
+        yield parked(1)
+        raise OSError("cut")
+
+    at = built(FakeStore(parked(1)))
+    with pytest.raises(OSError, match="cut"):
+        at.plan(tmp_path / "plan", Action.REPLAY, messages(), Selection(), told="{}")
+    assert not (tmp_path / "plan").exists()
+    assert planned(at, tmp_path / "plan").count == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "target"),
+    [
+        (Action.REPLAY, "agreement-acceptances"),
+        (Action.RELEASE, "agreement-retries"),
+        (Action.DISCARD, None),
+    ],
+)
+def test_each_action_has_its_target(tmp_path: Path, action: Action, target: str | None) -> None:
+    """Replays start anew, releases stay retries, what is discarded goes nowhere."""
+    store = FakeStore(parked(1, place=RETRIES, state=State.SCHEDULED))
+    assert planned(built(store), tmp_path / "plan", action).order.target == target
+
+
+def test_following_ends_when_nothing_is_under_way(tmp_path: Path) -> None:
+    """It looks again until every copy has come to an end."""
+    at = built(FakeStore(parked(1)))
+    order = planned(at, tmp_path / "plan").order
+    copy = parked(1, place=RETRIES, properties={"mcaReplayRun": order.run, "mcaReplayedFrom": "x"})
+    store = FakeStore(copy)
+    told: list[int] = []
+
+    def tell(endings: Endings) -> None:
+        told.append(endings.under_way)
+        if len(told) == 2:
+            store.remove(RETRIES, 1)
+
+    endings = built(store).follow(order, tell, lambda: False)
+    assert (told, endings.under_way) == ([1, 1, 0], 0)
+    assert built(FakeStore(copy)).follow(order, told.append, lambda: True).under_way == 1  # type: ignore[arg-type]  # only kept
+
+
+def test_restoring_counts_what_does_not_fit(tmp_path: Path) -> None:
+    """Events whose messages are gone are sent again, and those too large are counted."""
+    store = FakeStore()
+    store.too_large = {2}
+    restored = [parked(number) for number in range(1, 150)]
+    audit_file = tmp_path / "deep" / "audit.jsonl"
+    assert built(store).restore(restored, why="undone", audit_file=audit_file) == 1
+    assert len(store.sent) == 148
+    entry = audited(tmp_path)[0]
+    assert (entry["action"], entry["chosen"], entry["left"]) == ("restore", 149, 1)
+
+
+def test_equal_filters_have_one_plan(tmp_path: Path) -> None:
+    """The same command finds its plan again; another one has its own; one done with makes room."""
+    path = operations.plan_of(tmp_path, Action.REPLAY, "{}")
+    assert path == operations.plan_of(tmp_path, Action.REPLAY, "{}")
+    assert path != operations.plan_of(tmp_path, Action.REPLAY, '{"limit": 1}')
+    at = built(FakeStore(parked(1)))
+    operations.put_away(planned(at, path))
+    plan = planned(at, path)
+    at.progress(plan)
+    operations.put_away(plan)
+    assert not path.exists()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_audit_file_is_its_owners(tmp_path: Path) -> None:
+    """It is appended to, and readable by nobody else."""
+    audit.record(tmp_path / "audit", {"who": "ada"})
+    audit.record(tmp_path / "audit", {"who": "bob"})
+    assert len((tmp_path / "audit").read_text().splitlines()) == 2
+    assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_mended_message_is_sent(tmp_path: Path) -> None:
+    """What changes a message on its way reaches the run."""
+    store = FakeStore(parked(1))
+    at = built(store)
+    at.apply(
+        planned(at, tmp_path / "plan"),
+        why="mended",
+        pace=Pace(),
+        audit_file=tmp_path / "audit",
+        told=lambda _: None,
+        stopping=lambda: False,
+        mend=lambda message: replace(message, body=b"mended"),
+    )
+    assert [message.body for _, message in store.sent] == [b"mended"]
