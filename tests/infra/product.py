@@ -11,8 +11,6 @@ from agreements.settings import FunctionAppSettings, QueueSettings
 
 ROOT = Path(__file__).parents[2]
 
-# Of the refresh token in Azure.
-VAULT = {"KEY_VAULT_URL", "REFRESH_TOKEN_SECRET_NAME"}
 QUEUES: Mapping[str, str] = {name: str(field.default) for name, field in QueueSettings.model_fields.items()}
 CONSUMED = {QUEUES["acceptances"], QUEUES["retries"]}
 
@@ -43,12 +41,10 @@ def _triggers(module: ast.Module) -> Iterator[tuple[str, str]]:
 @cache
 def logged() -> dict[str, set[str]]:
     """Return the fields of the log lines, each with the values it can have where these are few."""
-    names = {name for path in (ROOT / "agreements").glob("*.py") for name in _written(path)} | _RENEWAL
+    names = {name for path in (ROOT / "agreements").glob("*.py") for name in _written(path)}
     return {name: _VALUES.get(name, set()) for name in names}
 
 
-# Of the line that the renewal of the refresh token writes.
-_RENEWAL = {"daysLeft", "renewal"}
 _VALUES: dict[str, set[str]] = {
     "outcome": {"Confirmed", "Duplicate", "Rejected", "Retry"},
     "reason": {str(reason) for reason in Reason},

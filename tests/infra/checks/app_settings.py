@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.infra.bicep import Access, Array, Expression, Literal, Member, Name, Object, walk
-from tests.infra.product import ROOT, VAULT, settings, triggered
+from tests.infra.product import ROOT, settings, triggered
 from tests.infra.project import Project, Resource
 
 _SITE = "Microsoft.Web/sites"
@@ -84,10 +84,8 @@ def names(project: Project) -> Iterator[str]:
     for site in project.of(_SITE):
         given = list(_settings(site))
         at = (site.body.get("properties", "siteConfig", "appSettings") or site.body).at
-        known = settings().keys() | _PLATFORM | VAULT | _AT_WILL
-        for name in sorted(
-            (settings().keys() | _PLATFORM | VAULT) - _ONE_MACHINE - _AT_WILL - {n for n, _ in given}
-        ):
+        known = settings().keys() | _PLATFORM | _AT_WILL
+        for name in sorted((settings().keys() | _PLATFORM) - _ONE_MACHINE - _AT_WILL - {n for n, _ in given}):
             yield f"{at}: the setting {name} is missing"
         for name, value in given:
             if name in _FORBIDDEN:

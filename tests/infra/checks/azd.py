@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tests.infra.bicep import Expression, Literal, Member, walk
-from tests.infra.product import VAULT, settings, triggered
+from tests.infra.product import settings, triggered
 from tests.infra.project import MAIN, Project
 
 _ASKED = {"environmentName", "location"}
@@ -72,7 +72,7 @@ def outputs(project: Project) -> Iterator[str]:
     wanted = _OUTPUTS | {f"SERVICE_{name.upper().replace('-', '_')}_NAME" for name in services}
     for name in sorted(wanted - (main.of("output").keys() if main else set())):
         yield f"{MAIN}:1: there is no output {name}"
-    read = settings().keys() | VAULT | wanted | {*re.findall(r"\w+", _told(project))}
+    read = settings().keys() | wanted | {*re.findall(r"\w+", _told(project))}
     for name, value in main.of("output").items() if main else ():
         if name not in read:
             yield f"{value.at}: nothing reads the output {name}"
