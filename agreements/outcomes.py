@@ -266,12 +266,12 @@ def _ahead(event: AcceptanceEvent, answer: AgreementsError | None, now: datetime
 def _refusal(
     delivery: Delivery, answer: AgreementsError | None, policy: Policy, now: datetime
 ) -> Rejected | _Wait:
+    if isinstance(answer, TemplateError):
+        return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.TEMPLATE_REPLACED)
     if isinstance(answer, AnswerError):
         return _answered(delivery, answer, policy, now)
     if isinstance(answer, GateClosedError):
         return _at_the_gate(answer)
-    if isinstance(answer, TemplateError):
-        return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.TEMPLATE_REPLACED)
     if isinstance(answer, TokenError):
         # Nothing was asked: counted, an event that is tried often would wait for long once it is mended.
         return _Wait(kind=RetryKind.SERVICE, reason=answer.reason, counts=False)

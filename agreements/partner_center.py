@@ -19,6 +19,7 @@ from agreements import access, wire
 from agreements.deadline import Deadline
 from agreements.errors import (
     AgreementsError,
+    Answer,
     AnswerError,
     EventError,
     NoAnswerError,
@@ -115,6 +116,7 @@ class PartnerCenter:
             EventError: the event names a template that is not a current one of its type. The service would
                 record it as the template's type, whatever the event says (Partner-Center-Java, issue 86).
             TokenError: there is no token.
+            TemplateError: it was refused, and the template that was looked up for it has been replaced.
             PartnerCenterError: it was refused, or nobody knows whether it was recorded.
         """
         template_ids = self.template_ids(deadline)
@@ -130,8 +132,8 @@ class PartnerCenter:
         try:
             agreement = self._ask(call, deadline, wire.read_agreement)
         except AnswerError as error:
-            if event.template_id is None and _may_be_the_template(error):
-                self._refuse_if_replaced(template_ids, deadline)
+            if event.template_id is None and self._was_replaced(template_ids, error.answer, deadline):
+                raise TemplateError(error.answer) from None
             raise
         if not same_contact(event, agreement):
             raise NoAnswerError("the answer is about someone else", write=True, maybe_recorded=True)
@@ -196,18 +198,14 @@ class PartnerCenter:
             message = "no time was left to wait for another thread's look-up"
             raise NoAnswerError(message, write=False) from None
 
-    def _refuse_if_replaced(self, template_ids: list[str], deadline: Deadline) -> None:
-        """Look the templates up again: no code is known by which the service would refuse one.
-
-        Raises:
-            TemplateError: there are others now.
-        """
+    def _was_replaced(self, template_ids: list[str], answer: Answer, deadline: Deadline) -> bool:
+        """Look the templates up again: no code is known by which the service would refuse one."""
+        if answer.status not in (400, 422) or answer.code in (ALREADY_EXISTS, DATE_AHEAD):
+            return False
         try:
-            current = self._templates.get(deadline, refused=template_ids)
+            return self._templates.get(deadline, refused=template_ids) != template_ids
         except (AgreementsError, TimeoutError):  # the refusal stands as it came
-            return
-        if current != template_ids:
-            raise TemplateError
+            return False
 
     def _look_up_templates(self, deadline: Deadline) -> Fetched[list[str]]:
         call = _Call(path="/v1/agreements", query={"agreementType": _TYPE}, about_event=False)
@@ -289,11 +287,6 @@ class _Thread(threading.local):
         if idle > _IDLE_SECONDS:
             self._adapter.close()
         return self._adapter.send(request, timeout=timeout, **cast("dict[str, Any]", self._environment))
-
-
-def _may_be_the_template(error: AnswerError) -> bool:
-    answer = error.answer
-    return answer.status in (400, 422) and answer.code not in (ALREADY_EXISTS, DATE_AHEAD)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ TICK = timedelta(microseconds=1)
 CUT = NoAnswerError("cut", write=True, maybe_recorded=True)
 NEVER_CONNECTED = NoAnswerError("never connected", write=True)
 UNREAD = NoAnswerError("the record could not be read", write=False)
+REPLACED = TemplateError(Answer(status=400, code="2000"))
 CLOUD = agreement(type="MicrosoftCloudAgreement")
 REPEATED = pytest.mark.parametrize("repeat", REPEATS.values(), ids=REPEATS)
 # Old enough that a customer is not new any more.
@@ -228,7 +229,7 @@ WAITS = [
         RetryKind.SERVICE,
         Reason.REFRESH_TOKEN_EXPIRED,
     ),
-    ("template", TemplateError(), RetryKind.TRANSIENT, Reason.TEMPLATE_REPLACED),
+    ("template", REPLACED, RetryKind.TRANSIENT, Reason.TEMPLATE_REPLACED),
     ("token", TokenError("none"), RetryKind.SERVICE, Reason.TOKEN_UNAVAILABLE),
     (
         "token-with-its-reason",
@@ -627,6 +628,7 @@ def test_once_it_may_be_recorded_it_may_be_for_good(
         (refusal(429), None),
         (refusal(409), None),
         (refusal(401), None),
+        (REPLACED, None),
     ],
     ids=[
         "503",
@@ -640,6 +642,7 @@ def test_once_it_may_be_recorded_it_may_be_for_good(
         "429",
         "409",
         "401",
+        "template",
     ],
 )
 def test_an_unanswered_id_is_kept_until_it_is_answered(
@@ -657,11 +660,12 @@ def test_an_unanswered_id_is_kept_until_it_is_answered(
         (CUT, 4),
         (refusal(429), 4),
         (refusal(401), 4),
+        (REPLACED, 4),
         (GateClosedError(90), 3),
         (GateClosedError(9, Reason.MFA_MISSING), 3),
         (TokenError("none"), 3),
     ],
-    ids=["503", "cut", "429", "401", "gate", "gate-closed-for-the-token", "token"],
+    ids=["503", "cut", "429", "401", "template", "gate", "gate-closed-for-the-token", "token"],
 )
 def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     """Each attempt is counted, except at a closed gate or without a token: the service was not asked."""
@@ -673,6 +677,7 @@ def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     [
         (agreement(), True),
         (refusal(400, "2000"), True),
+        (REPLACED, True),
         (CUT, True),
         (NEVER_CONNECTED, True),
         (refusal(404, write=False), False),
@@ -685,6 +690,7 @@ def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     ids=[
         "agreed",
         "refused",
+        "template",
         "cut",
         "never-connected",
         "not-read",

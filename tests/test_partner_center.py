@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from agreements import events
 from agreements.deadline import Deadline
@@ -303,7 +304,8 @@ def test_a_template_that_was_replaced_is_not_held_against_the_event(
     event = documented_event(templateId=None)
     with pytest.raises(TemplateError) as caught:
         confirm(client, event)
-    assert (caught.value.write, caught.value.maybe_recorded) == (False, False)
+    assert (caught.value.answer.status, caught.value.answer.code) == (400, "3000")
+    assert (caught.value.write, caught.value.maybe_recorded) == (True, False)
     confirm(client, event)
     assert json.loads(end.asked[-1].body)["templateId"] == "aaaaaaaa-9360-443b-8795-c6dedc750cf9"
 
@@ -455,8 +457,9 @@ def test_a_broken_handshake_may_have_recorded(
     """TLS that breaks for any other reason may break after the request: nobody knows."""
     broken = urllib3.exceptions.SSLError("broken")
     failure = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(_NO_POOL, "/", broken))
-    monkeypatch.setattr(requests.Session, "send", lambda *_, **__: _raise(failure))
+    monkeypatch.setattr(HTTPAdapter, "send", lambda *_, **__: _raise(failure))
     assert no_answer(confirm, client).maybe_recorded
+    assert end.asked == []
 
 
 _NO_POOL = urllib3.HTTPSConnectionPool("localhost")
