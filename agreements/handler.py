@@ -163,6 +163,9 @@ class Handler:
                 "origin": delivery.origin,
                 "correlationId": str(delivery.correlation_id),
                 "requestId": str(delivery.request_id) if attempt.posted else None,
+                # The service's own: a look-up goes out under no id of ours.
+                "microsoftRequestId": refusal.request_id if refusal else None,
+                "microsoftCorrelationId": refusal.correlation_id if refusal else None,
                 "microsoftCv": refusal.cv if refusal else None,
                 "attempt": delivery.attempt,
                 "deliveryCount": delivery.delivery_count,
