@@ -30,7 +30,7 @@ from agreements.errors import (
 from agreements.events import AcceptanceEvent, Agreement, same_contact
 from agreements.flight import Fetched, Flight
 from agreements.gate import Gate
-from agreements.outcomes import ALREADY_EXISTS, DATE_AHEAD
+from agreements.policy import ALREADY_EXISTS, DATE_AHEAD
 
 _LARGEST_ANSWER = 2**20
 _TEMPLATE_SECONDS = 24 * 3600.0

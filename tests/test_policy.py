@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agreements import identity, outcomes
+from agreements import identity, policy
 from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import (
     AgreementsError,
@@ -20,7 +20,8 @@ from agreements.errors import (
     TokenError,
 )
 from agreements.events import AcceptanceEvent, Agreement, Standing
-from agreements.outcomes import Attempt, Backoff, Confirmed, Duplicate, Outcome, Rejected, Retry
+from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
+from agreements.policy import Backoff
 from tests.fakes import NOW, POLICY, REPEATS, REQUEST, TYPE, agreement, delivery, event, refusal
 
 EVENT = event()
@@ -46,7 +47,7 @@ def decide(
 ) -> Outcome:
     """Decide about a delivery, first and just published unless changed, without jitter unless drawn."""
     attempt = Attempt(event=of, answer=answer, standing=standing)
-    return outcomes.decide(delivery(**changes), attempt, POLICY, now, random)
+    return policy.decide(delivery(**changes), attempt, POLICY, now, random)
 
 
 def retry(answer: AgreementsError | None = None, **changes: Any) -> Retry:
@@ -148,19 +149,19 @@ def test_row_3_what_may_be_our_own_is_read_again(
 @pytest.mark.parametrize(("status", "exists"), [(399, False), (400, True), (499, True), (500, False)])
 def test_600061_counts_only_with_a_client_error(status: int, exists: bool) -> None:
     """Codes are not unique: 600061 says "on record" only beside a 4xx."""
-    assert outcomes.already_exists(refusal(status, "600061")) is exists
+    assert policy.already_exists(refusal(status, "600061")) is exists
 
 
 def test_600061_counts_only_for_a_write() -> None:
     """In answer to a reading or a look-up, 600061 says nothing of what we sent: nothing was."""
-    assert not outcomes.already_exists(refusal(409, "600061", write=False))
+    assert not policy.already_exists(refusal(409, "600061", write=False))
     assert retry(refusal(409, "600061", write=False)).reason is Reason.UNAVAILABLE
 
 
 @pytest.mark.parametrize("code", [None, "600060", "60006"])
 def test_another_code_says_nothing_of_a_record(code: str | None) -> None:
     """Only 600061 says that the acceptance is on record."""
-    assert not outcomes.already_exists(refusal(409, code))
+    assert not policy.already_exists(refusal(409, code))
 
 
 # --- rows 4 and 5: a date ahead of the clock
@@ -768,7 +769,7 @@ def test_every_delivery_has_an_outcome(  # noqa: PLR0913, RUF100 - the policy's 
 ) -> None:
     """Whatever happened, the policy has an answer, and it never sends an event back into the past."""
     attempt = Attempt(event=of, answer=answer, standing=standing)
-    outcome = outcomes.decide(given_delivery, attempt, POLICY, now, random)
+    outcome = policy.decide(given_delivery, attempt, POLICY, now, random)
     assert isinstance(outcome, (Confirmed, Duplicate, Retry, Rejected))
     if isinstance(outcome, Retry):
         assert outcome.at >= now
