@@ -159,7 +159,6 @@ PLAYS: Mapping[str, Play] = {
     "cut": Play(post=lambda _: Cut()),
     "slow": Play(post=slow),
     "throttled": Play(post=echo(429, **{"Retry-After": CONTACT["lastName"]})),
-    "gate closed": Play(),
     "field wrong": Play(body=event(dateAgreed="Planted", primaryContact=dict.fromkeys(CONTACT, "Planted\n"))),
     "field missing": Play(body=json.dumps({"primaryContact": CONTACT, "Planted": "Planted"}).encode()),
     "field twice": Play(body=b'{"Planted": "Zoraida", "Planted": "Quintanilla"}'),
