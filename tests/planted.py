@@ -32,7 +32,12 @@ EVENT = {
     "dateAgreed": "2018-06-14T00:00:00Z",
     "primaryContact": CONTACT,
 }
-DATAVERSE = {"PrimaryEntityName": "Planted", "MessageName": "Planted", "InputParameters": [EVENT]}
+DATAVERSE = {
+    "PrimaryEntityName": "Planted",
+    "MessageName": "Planted",
+    "BusinessUnitId": "Planted",
+    "InputParameters": [EVENT],
+}
 AGREEMENT = {
     "primaryContact": CONTACT,
     "dateAgreed": "2018-06-14T00:00:00",
