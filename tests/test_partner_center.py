@@ -30,7 +30,8 @@ from agreements.errors import (
 )
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.gate import Gate
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
+from agreements.transport import Timeouts
 from tests.fakes import FakeClock
 from tests.far_end import Cut, FarEnd, Say, far_end
 
@@ -477,7 +478,7 @@ def test_connections_are_kept_but_not_when_idle_for_long(
     confirm(client)
     confirm(client)
     later = time.monotonic() + 101
-    monkeypatch.setattr("agreements.partner_center.monotonic", lambda: later)
+    monkeypatch.setattr("agreements.transport.monotonic", lambda: later)
     confirm(client)
     first, second, third = (asked.port for asked in end.asked)
     assert first == second != third

@@ -328,7 +328,8 @@ def test_no_object_of_ours_shows_it(seen: Seen) -> None:
         "Attempt",
         "Envelope",
         "TokenSettings",
-        "_Call",
+        "Call",
+        "Response",
     } <= shown
     assert {kind.__name__: planted_in(text) for kind, text in seen.objects.items() if planted_in(text)} == {}
 

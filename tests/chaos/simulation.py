@@ -23,8 +23,9 @@ from agreements.deliveries import Delivery
 from agreements.gate import Gate
 from agreements.handler import Handler
 from agreements.outcomes import Attempt, Outcome
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
 from agreements.queues import QueueNames
+from agreements.transport import Timeouts
 from tests.chaos.throttling import Limit, Service
 from tests.chaos.virtual_time import VirtualThread, VirtualTime
 from tests.fakes import POLICY, Message
@@ -39,7 +40,7 @@ CONCURRENT_CALLS = 16
 CLOCKS = (
     "agreements.deadline.monotonic",
     "agreements.handler.monotonic",
-    "agreements.partner_center.monotonic",
+    "agreements.transport.monotonic",
 )
 
 
