@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -28,7 +28,7 @@ from agreements.queues import QueueNames
 from agreements.transport import Timeouts
 from tests.chaos.throttling import Limit, Service
 from tests.chaos.virtual_time import VirtualThread, VirtualTime
-from tests.fakes import POLICY, Message
+from tests.fakes import POLICY, Message, returned
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 ACCEPTANCES = "agreement-acceptances"
@@ -113,16 +113,7 @@ class Backlog:
         self.copies[queue] += 1
         if queue == NAMES.retries:
             at = cast("datetime", copy.scheduled_enqueue_time_utc)
-            given = cast("dict[str, object]", copy.application_properties)
-            number = self.copies.total()
-            message = Message(
-                body=b"".join(cast("Any", copy.body)),
-                application_properties=given,
-                correlation_id=copy.correlation_id,
-                enqueued_time_utc=at,
-                message_id=str(copy.message_id),
-                sequence_number=number,
-            )
+            message = returned(copy, enqueued_time_utc=at, sequence_number=self.copies.total())
             self.retries.schedule(message, (at - START).total_seconds())
 
     def figures(self, ideal: float) -> dict[str, object]:
