@@ -17,7 +17,8 @@ _CLOUD_EVENT = "application/cloudevents"
 _CLOUD_EVENTS_BATCH = "application/cloudevents-batch"
 # CloudEvents over AMQP, binary mode: the attributes are application properties with either prefix.
 _PREFIXES = ("cloudEvents_", "cloudEvents:")
-_DATAVERSE = {"PrimaryEntityName", "MessageName", "InputParameters"}
+# What an execution context always has: one over 192 KB comes without its InputParameters.
+_DATAVERSE = {"PrimaryEntityName", "MessageName", "BusinessUnitId"}
 # What a property can carry and a person can search by: printable text, not longer than any real address.
 _ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1024}")
 

@@ -9,8 +9,8 @@
     ├── OversizeError         operations: with our properties the copy does not fit into a message
     └── PartnerCenterError    the call did not end in an agreement
         ├── GateClosedError   we did not ask: the service wants to be left alone, or the app is refused
-        ├── TemplateError     it refused a template that it has replaced meanwhile
         ├── AnswerError       it answered, and the answer was no
+        │   └── TemplateError     … to a template that it has replaced meanwhile
         └── NoAnswerError     it gave no answer that can be used
 
 No message and no attribute holds a value of an event: names, addresses and bodies stay out of logs.
@@ -373,13 +373,6 @@ class GateClosedError(PartnerCenterError):
         self.reason = reason
 
 
-class TemplateError(PartnerCenterError):
-    """The write was refused, and the template that we had looked up for it is no longer the current one."""
-
-    def __init__(self) -> None:
-        super().__init__("the template was replaced", write=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What the service said besides its body: all that its support asks for.
@@ -415,6 +408,13 @@ class AnswerError(PartnerCenterError):
         )
         self.answer = answer
         self.about_event = about_event
+
+
+class TemplateError(AnswerError):
+    """The write was refused, and the template that we had looked up for it is no longer the current one."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer, write=True)
 
 
 class NoAnswerError(PartnerCenterError):

@@ -71,6 +71,8 @@ class Gate:
             if last is None or last.tried_by == threading.get_ident():
                 seconds = min(2 * last.seconds, _LONGEST_BREAK) if last else _FIRST_BREAK
                 self._break = _Break(reason, seconds, self._clock() + seconds)
+                # They wait for the one that tried, which may be for longer than until the next one may.
+                self._changed.notify_all()
 
     def accepted(self) -> None:
         """Open the gate for all, if it was this thread that was let through to try."""

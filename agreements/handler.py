@@ -9,12 +9,13 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
-from agreements import envelopes, events, outcomes, telemetry
+from agreements import envelopes, events, policy, telemetry
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import AgreementsError, AnswerError, EventError, OversizeError, Reason
 from agreements.events import AcceptanceEvent, Agreement, Standing
-from agreements.outcomes import Attempt, Confirmed, Outcome, Policy, Rejected, Retry
+from agreements.outcomes import Attempt, Confirmed, Outcome, Rejected, Retry
+from agreements.policy import Policy
 
 _PAUSE_SECONDS = 30.0
 # Half of what a lock lasts: the host renews it, but a host that was cut off or stood still cannot.
@@ -91,7 +92,7 @@ class Handler:
         if asked - started >= _LOCK_SECONDS:
             # The lock may be lost: the event delivered again meanwhile, and recorded by that delivery.
             delivery = replace(delivery, maybe_recorded=True)
-        outcome = outcomes.decide(delivery, attempt, self.policy, self.now(), self.random())
+        outcome = policy.decide(delivery, attempt, self.policy, self.now(), self.random())
         outcome = self._send(delivery, attempt, outcome)
         self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
 
@@ -128,7 +129,7 @@ class Handler:
                 )
         except AgreementsError as error:
             answer = error
-        if isinstance(answer, AnswerError) and outcomes.already_exists(answer):
+        if isinstance(answer, AnswerError) and policy.already_exists(answer):
             # Best effort: that it exists is known without this. What was read before is no longer true.
             standing = None
             with suppress(AgreementsError):
@@ -163,6 +164,9 @@ class Handler:
                 "origin": delivery.origin,
                 "correlationId": str(delivery.correlation_id),
                 "requestId": str(delivery.request_id) if attempt.posted else None,
+                # The service's own: a look-up goes out under no id of ours.
+                "microsoftRequestId": refusal.request_id if refusal else None,
+                "microsoftCorrelationId": refusal.correlation_id if refusal else None,
                 "microsoftCv": refusal.cv if refusal else None,
                 "attempt": delivery.attempt,
                 "deliveryCount": delivery.delivery_count,

@@ -15,9 +15,10 @@ from agreements.consent import Consent
 from agreements.gate import Gate
 from agreements.operations import Names, Operations
 from agreements.parked import Parked
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
 from agreements.principal import Principal
 from agreements.settings import BusSettings, ConsentSettings, PartnerSettings, ServiceBusSettings
+from agreements.transport import Timeouts
 from agreements.vault import Vault
 
 # For one request to Service Bus.

@@ -116,7 +116,11 @@ def _refusal(body: bytes) -> Mapping[str, object]:
         said = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    if not isinstance(said, dict):
+        return {}
+    # Other services of Microsoft's, and its gateways, put all of it one level down.
+    error = said.get("error")
+    return error if isinstance(error, dict) else said
 
 
 def _seconds(retry_after: str | None, now: datetime) -> float | None:

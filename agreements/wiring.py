@@ -20,8 +20,8 @@ from agreements.auth import Application, Exchange, RefreshTokens, Tokens
 from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
 from agreements.gate import Gate
 from agreements.handler import Handler
-from agreements.outcomes import Backoff, Policy
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
+from agreements.policy import Backoff, Policy
 from agreements.queues import QueueNames, Queues
 from agreements.renewal import Renewal, skip
 from agreements.settings import (
@@ -32,6 +32,7 @@ from agreements.settings import (
     TokenSettings,
 )
 from agreements.telemetry import TraceContext
+from agreements.transport import Timeouts
 from agreements.vault import GivenToken, Vault
 
 type Consumer = Callable[[ServiceBusMessage, TraceContext], None]

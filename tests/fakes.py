@@ -21,7 +21,8 @@ from agreements.deliveries import Delivery
 from agreements.errors import Answer, AnswerError
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.messages import ParkedMessage, Place, State, Value
-from agreements.outcomes import Attempt, Backoff, Outcome, Policy
+from agreements.outcomes import Attempt, Outcome
+from agreements.policy import Backoff, Policy
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 CUSTOMER = UUID("14876998-c0dc-46e6-9d0c-65a57a6c32ec")
@@ -169,18 +170,22 @@ def delivery(**changes: Any) -> Delivery:
     return Delivery(**fields | changes)
 
 
+def returned(copy: ServiceBusMessage, **changes: Any) -> Message:
+    """Return the message as which a copy that was sent comes back."""
+    fields: dict[str, Any] = {
+        "body": b"".join(cast("Any", copy.body)),
+        "application_properties": copy.application_properties,
+        "content_type": copy.content_type,
+        "correlation_id": copy.correlation_id,
+        "message_id": copy.message_id,
+        "sequence_number": 1,
+    }
+    return message(**fields | changes)
+
+
 def received(copy: ServiceBusMessage, queue: str, *, ours: bool = True) -> Delivery:
     """Return the delivery of a copy that was sent to a queue, as if it came back from there."""
-    properties = cast("Mapping[str, object]", copy.application_properties)
-    returned = message(
-        body=b"".join(cast("Any", copy.body)),
-        application_properties=properties,
-        content_type=copy.content_type,
-        correlation_id=copy.correlation_id,
-        message_id=copy.message_id,
-        sequence_number=1,
-    )
-    return deliveries.receive(returned, queue=queue, ours=ours)
+    return deliveries.receive(returned(copy), queue=queue, ours=ours)
 
 
 class FakePartnerCenter:

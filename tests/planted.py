@@ -32,7 +32,12 @@ EVENT = {
     "dateAgreed": "2018-06-14T00:00:00Z",
     "primaryContact": CONTACT,
 }
-DATAVERSE = {"PrimaryEntityName": "Planted", "MessageName": "Planted", "InputParameters": [EVENT]}
+DATAVERSE = {
+    "PrimaryEntityName": "Planted",
+    "MessageName": "Planted",
+    "BusinessUnitId": "Planted",
+    "InputParameters": [EVENT],
+}
 AGREEMENT = {
     "primaryContact": CONTACT,
     "dateAgreed": "2018-06-14T00:00:00",
@@ -159,7 +164,6 @@ PLAYS: Mapping[str, Play] = {
     "cut": Play(post=lambda _: Cut()),
     "slow": Play(post=slow),
     "throttled": Play(post=echo(429, **{"Retry-After": CONTACT["lastName"]})),
-    "gate closed": Play(),
     "field wrong": Play(body=event(dateAgreed="Planted", primaryContact=dict.fromkeys(CONTACT, "Planted\n"))),
     "field missing": Play(body=json.dumps({"primaryContact": CONTACT, "Planted": "Planted"}).encode()),
     "field twice": Play(body=b'{"Planted": "Zoraida", "Planted": "Quintanilla"}'),

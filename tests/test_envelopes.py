@@ -17,6 +17,7 @@ DATA: dict[str, object] = {"name": "Zoë"}
 TEXT = '{"name": "Zoë"}'
 CLOUD_EVENT = {"specversion": "1.0", "id": "7", "source": "/crm", "type": "accepted", "data": DATA}
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
+DATAVERSE = {"PrimaryEntityName": "account", "MessageName": "Create", "BusinessUnitId": "b"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -172,11 +173,8 @@ def test_a_property_that_only_looks_alike_makes_no_cloud_event() -> None:
         (dumped({**CLOUD_EVENT, "data_base64": "bm8="}), None, Reason.NOT_JSON),
         (dumped({**CLOUD_EVENT, "data": TEXT}), None, Reason.NOT_AN_OBJECT),
         (dumped({**CLOUD_EVENT, "data": None}), None, Reason.NOT_AN_OBJECT),
-        (
-            dumped({"PrimaryEntityName": "a", "MessageName": "Create", "InputParameters": []}),
-            None,
-            Reason.DATAVERSE_CONTEXT,
-        ),
+        (dumped({**DATAVERSE, "InputParameters": []}), None, Reason.DATAVERSE_CONTEXT),
+        (dumped({**DATAVERSE, "SharedVariables": []}), None, Reason.DATAVERSE_CONTEXT),
     ],
     ids=lambda value: None if isinstance(value, (bytes, str)) and not isinstance(value, Reason) else value,
 )

@@ -247,6 +247,30 @@ def test_those_who_wait_go_on_as_soon_as_it_opens() -> None:
     assert go_on.is_set()
 
 
+def test_those_who_wait_try_as_soon_as_they_may() -> None:
+    """When one has tried in vain, the next tries after the new break, and not only when the first gave up."""
+    clock, waits, waiting = FakeClock(), list[float](), threading.Event()
+
+    def wait(condition: threading.Condition, seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            waiting.set()
+            condition.wait(10)
+        else:
+            clock.sleep(seconds)
+
+    gate = Gate(clock, wait)
+    gate.refused(DEAD)
+    clock.now += 10
+    gate.pass_through(Deadline.after(AMPLE))
+    with ThreadPoolExecutor(1) as pool:
+        waiter = pool.submit(gate.pass_through, Deadline.after(AMPLE))
+        assert waiting.wait(5)
+        gate.refused(DEAD)
+        waiter.result(5)
+    assert waits == [60, 20]
+
+
 def test_one_that_never_tells_is_followed_by_another(gate: Gate, clock: FakeClock) -> None:
     """A delivery that was let through and ended without a word does not keep the gate closed for ever."""
     gate.refused(DEAD)

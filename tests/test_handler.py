@@ -493,7 +493,15 @@ def test_a_line_tells_how_long_it_took(clock: FakeClock, caplog: pytest.LogCaptu
 
 def test_a_retry_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """A retry is a warning: when it comes back and why, with all that Microsoft's support asks for."""
-    answer = Answer(status=429, code="429001", error_name="TooManyRequests", retry_after=60, cv="cv.1")
+    answer = Answer(
+        status=429,
+        code="429001",
+        error_name="TooManyRequests",
+        retry_after=60,
+        request_id="their-request",
+        correlation_id="their-correlation",
+        cv="cv.1",
+    )
     record = line(caplog, FakePartnerCenter(AnswerError(answer, write=True)), delivery(attempt=2, replay=0))
     assert record == POSTED | {
         "outcome": "Retry",
@@ -503,6 +511,8 @@ def test_a_retry_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
         "httpStatus": 429,
         "errorCode": "429001",
         "errorName": "TooManyRequests",
+        "microsoftRequestId": "their-request",
+        "microsoftCorrelationId": "their-correlation",
         "microsoftCv": "cv.1",
         "attempt": 2,
         "requestId": str(delivery(attempt=2).request_id),

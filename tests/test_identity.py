@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -51,6 +52,7 @@ def test_ids_stay_what_they_were() -> None:
     assert str(identity.correlation_id("q/1/t", None)) == "d2f5e475-6e04-5fcd-b6a1-ffe9247f09d6"
     assert identity.parked_message_id("q/1/t", "rejections") == "4d316300-ecaa-53da-b44e-7b1956e95c08"
     assert identity.retry_message_id("q/1/t") == "e7e64561-3570-5063-b4e7-fb65a0f6acb2"
+    assert identity.replay_message_id("q/1/t") == "79325b3e-d871-5c95-8f3d-698e3a003d90"
 
 
 @given(NAMES, NAMES, st.integers(1, 1000), st.integers(1, 1000))
@@ -67,10 +69,11 @@ def test_parked_ids_are_one_per_origin_and_queue(one: str, two: str, first: str,
     assert (identity.parked_message_id(one, first) == identity.parked_message_id(two, second)) is same
 
 
+@pytest.mark.parametrize("message_id", [identity.retry_message_id, identity.replay_message_id])
 @given(NAMES, NAMES)
-def test_retry_ids_are_one_per_message(one: str, two: str) -> None:
-    """Sending the retry of the same broker message again names it the same; another message's differs."""
-    assert (identity.retry_message_id(one) == identity.retry_message_id(two)) is (one == two)
+def test_ids_of_copies_are_one_per_message(message_id: Callable[[str], str], one: str, two: str) -> None:
+    """Sending a retry or a replay of the same broker message again names it the same; another's differs."""
+    assert (message_id(one) == message_id(two)) is (one == two)
 
 
 @given(NAMES)
@@ -81,8 +84,9 @@ def test_ids_of_different_use_never_meet(origin: str) -> None:
         str(identity.correlation_id(origin, None)),
         identity.parked_message_id(origin, "1"),
         identity.retry_message_id(origin),
+        identity.replay_message_id(origin),
     }
-    assert len(ids) == 4
+    assert len(ids) == 5
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ PLACES = {
         "vault",
         "wiring",
     },
-    "requests": {"auth", "clock", "partner_center"},
+    "requests": {"auth", "clock", "transport"},
     "rich": {"cli.applying", "cli.contract", "cli.doctor", "cli.output", "cli.talk"},
     "typer": {
         "cli.app",
@@ -55,7 +55,7 @@ PLACES = {
         "cli.replay",
         "cli.transfer",
     },
-    "urllib3": {"partner_center"},
+    "urllib3": {"transport"},
 }
 
 

@@ -22,8 +22,9 @@ from agreements.errors import Reason
 from agreements.gate import Gate
 from agreements.handler import Handler
 from agreements.outcomes import Attempt, Confirmed, Outcome, Rejected, Retry
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
 from agreements.queues import QueueNames
+from agreements.transport import Timeouts
 from local import control
 from local.partner_center import serve
 from local.parts import in_thread

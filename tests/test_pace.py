@@ -31,26 +31,16 @@ def test_nothing_is_due_before_the_first_call() -> None:
     assert refused(1).due == 0
 
 
-def test_one_refusal_or_another_sets_no_pace() -> None:
-    """A service that refuses one call in ten has reasons of its own: slower calls would fare no better."""
+@pytest.mark.parametrize(("one_in", "slower"), [(10, False), (4, True)])
+def test_only_many_refusals_set_a_pace(one_in: int, slower: bool) -> None:
+    """Who refuses one call in ten has reasons of its own, and no pace would help; one in four is too fast."""
     pace = Pace()
     for number in range(1000):
-        if number % 10:
+        if number % one_in:
             pace.answered()
         else:
             pace.refused(at_this_pace=True)
-    assert seconds(pace) == 0
-
-
-def test_many_refusals_set_one() -> None:
-    """A service that refuses one call in four is called too fast."""
-    pace = Pace()
-    for number in range(1000):
-        if number % 4:
-            pace.answered()
-        else:
-            pace.refused(at_this_pace=True)
-    assert seconds(pace) > 0
+    assert (seconds(pace) > 0) is slower
 
 
 def test_calls_that_were_on_their_way_set_none() -> None:

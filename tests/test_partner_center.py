@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from agreements import events
 from agreements.deadline import Deadline
@@ -29,7 +30,8 @@ from agreements.errors import (
 )
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.gate import Gate
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
+from agreements.transport import Timeouts
 from tests.fakes import FakeClock
 from tests.far_end import Cut, FarEnd, Say, far_end
 
@@ -303,7 +305,8 @@ def test_a_template_that_was_replaced_is_not_held_against_the_event(
     event = documented_event(templateId=None)
     with pytest.raises(TemplateError) as caught:
         confirm(client, event)
-    assert (caught.value.write, caught.value.maybe_recorded) == (False, False)
+    assert (caught.value.answer.status, caught.value.answer.code) == (400, "3000")
+    assert (caught.value.write, caught.value.maybe_recorded) == (True, False)
     confirm(client, event)
     assert json.loads(end.asked[-1].body)["templateId"] == "aaaaaaaa-9360-443b-8795-c6dedc750cf9"
 
@@ -455,8 +458,9 @@ def test_a_broken_handshake_may_have_recorded(
     """TLS that breaks for any other reason may break after the request: nobody knows."""
     broken = urllib3.exceptions.SSLError("broken")
     failure = requests.exceptions.SSLError(urllib3.exceptions.MaxRetryError(_NO_POOL, "/", broken))
-    monkeypatch.setattr(requests.Session, "send", lambda *_, **__: _raise(failure))
+    monkeypatch.setattr(HTTPAdapter, "send", lambda *_, **__: _raise(failure))
     assert no_answer(confirm, client).maybe_recorded
+    assert end.asked == []
 
 
 _NO_POOL = urllib3.HTTPSConnectionPool("localhost")
@@ -474,7 +478,7 @@ def test_connections_are_kept_but_not_when_idle_for_long(
     confirm(client)
     confirm(client)
     later = time.monotonic() + 101
-    monkeypatch.setattr("agreements.partner_center.monotonic", lambda: later)
+    monkeypatch.setattr("agreements.transport.monotonic", lambda: later)
     confirm(client)
     first, second, third = (asked.port for asked in end.asked)
     assert first == second != third

@@ -220,10 +220,15 @@ def perform(on: Stage) -> None:
         on.deliver(on.consumers(), play, number)
     for number, answer in enumerate(TOKEN_ANSWERS.values(), start=1001):
         on.token = answer
-        on.deliver(on.consumers(), Play(), number)
+        closed = on.consumers()
+        on.deliver(closed, Play(), number)
+        on.deliver(closed, Play(), 1000 + number)
     on.token = None
-    on.deliver(on.consumers(PARTNER_CENTER_URL="https://localhost:1"), Play(), 2001)
-    on.deliver(on.consumers(REJECTIONS_QUEUE="not-there"), Play(post=echo(400, 800002)), 2002)
+    closed = on.consumers()
+    on.deliver(closed, PLAYS["throttled"], 3001)
+    on.deliver(closed, Play(), 3002)
+    on.deliver(on.consumers(PARTNER_CENTER_URL="https://localhost:1"), Play(), 4001)
+    on.deliver(on.consumers(REJECTIONS_QUEUE="not-there"), Play(post=echo(400, 800002)), 4002)
     on.collect()
 
 
@@ -263,10 +268,15 @@ def planted_in(text: str) -> list[str]:
 
 def test_every_reason_was_met(seen: Seen) -> None:
     """The plays reach every outcome and every kind of refusal, or nothing would be proved by them."""
-    logged = {json.loads(line)["reason"] for line in _our_lines(seen) if "reason" in line}
+    lines = [json.loads(line) for line in _our_lines(seen)]
+    logged = {line.get("reason") for line in lines}
     assert logged >= {reason for reason in Reason if reason.actor is not Actor.APP_OWNER}
     assert logged >= {Reason.TOKEN_REFUSED, Reason.ACCESS_REFUSED, Reason.TOKEN_UNAVAILABLE}
-    assert {json.loads(line)["outcome"] for line in _our_lines(seen)} == {
+    at_the_gate = [
+        line for line in lines if line.get("reason") == Reason.THROTTLED and "httpStatus" not in line
+    ]
+    assert at_the_gate, "nobody met a closed gate"
+    assert {line["outcome"] for line in lines} == {
         "Confirmed",
         "Duplicate",
         "Retry",
@@ -318,7 +328,8 @@ def test_no_object_of_ours_shows_it(seen: Seen) -> None:
         "Attempt",
         "Envelope",
         "TokenSettings",
-        "_Call",
+        "Call",
+        "Response",
     } <= shown
     assert {kind.__name__: planted_in(text) for kind, text in seen.objects.items() if planted_in(text)} == {}
 

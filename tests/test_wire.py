@@ -176,6 +176,12 @@ def test_a_refusal_is_read_whole() -> None:
     )
 
 
+def test_a_refusal_may_be_one_level_down() -> None:
+    """Under "error" it is read like any other; beside an error in words, what is not under it is."""
+    assert refusal({"error": REFUSAL}) == refusal(REFUSAL)
+    assert refusal({"error": "invalid_token", "code": 900421}).code == "900421"
+
+
 @pytest.mark.parametrize("name", ["MS-RequestId", "MS-CorrelationId", "MS-CV"])
 @pytest.mark.parametrize(
     "value", [CONTACT["email"], CONTACT["phoneNumber"], "eyJ0.eyJ1.c2ln", "", "a b", "\u0661" * 16]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -23,11 +23,12 @@ from agreements.deliveries import Delivery
 from agreements.gate import Gate
 from agreements.handler import Handler
 from agreements.outcomes import Attempt, Outcome
-from agreements.partner_center import PartnerCenter, Timeouts
+from agreements.partner_center import PartnerCenter
 from agreements.queues import QueueNames
+from agreements.transport import Timeouts
 from tests.chaos.throttling import Limit, Service
 from tests.chaos.virtual_time import VirtualThread, VirtualTime
-from tests.fakes import POLICY, Message
+from tests.fakes import POLICY, Message, returned
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 ACCEPTANCES = "agreement-acceptances"
@@ -39,7 +40,7 @@ CONCURRENT_CALLS = 16
 CLOCKS = (
     "agreements.deadline.monotonic",
     "agreements.handler.monotonic",
-    "agreements.partner_center.monotonic",
+    "agreements.transport.monotonic",
 )
 
 
@@ -112,16 +113,7 @@ class Backlog:
         self.copies[queue] += 1
         if queue == NAMES.retries:
             at = cast("datetime", copy.scheduled_enqueue_time_utc)
-            given = cast("dict[str, object]", copy.application_properties)
-            number = self.copies.total()
-            message = Message(
-                body=b"".join(cast("Any", copy.body)),
-                application_properties=given,
-                correlation_id=copy.correlation_id,
-                enqueued_time_utc=at,
-                message_id=str(copy.message_id),
-                sequence_number=number,
-            )
+            message = returned(copy, enqueued_time_utc=at, sequence_number=self.copies.total())
             self.retries.schedule(message, (at - START).total_seconds())
 
     def figures(self, ideal: float) -> dict[str, object]:

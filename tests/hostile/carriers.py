@@ -91,7 +91,8 @@ def _xml(text: str, chance: random.Random) -> Carried:
 
 def _dataverse(text: str, chance: random.Random) -> Carried:
     inputs = f'[{{"key": "Target", "value": {text}}}]'
-    context = f'{{"PrimaryEntityName": "account", "MessageName": "Update", "InputParameters": {inputs}}}'
+    told = '"PrimaryEntityName": "account", "MessageName": "Update", "BusinessUnitId": "b"'
+    context = f'{{{told}, "InputParameters": {inputs}}}'
     return Carried(encoded(context), chance.choice(["application/json", "application/msbin1"]))
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import SimpleNamespace
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 from agreements import handler, wiring
 from local.service_bus.entities import Entity, State, Status
 from tests.races import stage as stages
+from tests.races.holds import Hold
 from tests.races.stage import (
     ACCEPTANCES,
     CONTACT,
@@ -86,12 +88,19 @@ def test_an_own_success_whose_redelivery_meets_429(stage: Stage, told: Told, cus
     assert stage.posts() == posts, "nothing was written again"
 
 
-def lose_lock(stage: Stage, taken: Taken) -> Taken:
-    """Let the lock of a message run out; return the message as it is delivered again."""
-    stage.clock.ahead += LOCK_SECONDS
-    again = stage.take()
-    assert again.received.sequence_number == taken.received.sequence_number
-    return again
+def overtake(stage: Stage, slow: Taken, held: AbstractContextManager[Hold]) -> None:
+    """Handle a message of which a call is held up; its redelivery ends first, since its lock runs out."""
+    with held as hold:
+        handled = stage.start(slow)
+        hold.wait()
+        stage.clock.ahead += LOCK_SECONDS
+        again = stage.take()
+        assert again.received.sequence_number == slow.received.sequence_number
+        stage.handle(again)
+        stage.complete(again)
+    handled.result()
+    with pytest.raises(MessageLockLostError):
+        stage.complete(slow)
 
 
 @pytest.mark.parametrize("stale", [False, True], ids=["before-it-is-read", "with-a-stale-answer"])
@@ -100,15 +109,7 @@ def test_a_lock_lost_during_a_slow_read(stage: Stage, told: Told, customer: UUID
     event = stage.publish(customer)
     stage.receivers[ACCEPTANCES].abandon_message(stage.take().received)
     slow = stage.take()
-    with stage.holds.call("GET", str(customer), done=stale) as read:
-        handled = stage.start(slow)
-        read.wait()
-        again = lose_lock(stage, slow)
-        stage.handle(again)
-        stage.complete(again)
-    handled.result()
-    with pytest.raises(MessageLockLostError):
-        stage.complete(slow)
+    overtake(stage, slow, stage.holds.call("GET", str(customer), done=stale))
     assert told(event) == [RECORDED, RECOVERED]
     assert stage.places(event) == ["ledger"]
     assert len(stage.recorded(customer)) == 1
@@ -120,16 +121,7 @@ def test_a_lock_lost_during_a_slow_first_write(
     """A first delivery that outlives its lock finds the record of its redelivery: ours, and no duplicate."""
     monkeypatch.setattr(handler, "monotonic", lambda: time.monotonic() + stage.clock.ahead)
     event = stage.publish(customer)
-    slow = stage.take()
-    with stage.holds.call("POST", str(customer)) as write:
-        handled = stage.start(slow)
-        write.wait()
-        again = lose_lock(stage, slow)
-        stage.handle(again)
-        stage.complete(again)
-    handled.result()
-    with pytest.raises(MessageLockLostError):
-        stage.complete(slow)
+    overtake(stage, stage.take(), stage.holds.call("POST", str(customer)))
     assert told(event) == [RECORDED, RECOVERED]
     assert stage.places(event) == ["ledger"]
     assert len(stage.recorded(customer)) == 1

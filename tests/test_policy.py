@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agreements import identity, outcomes
+from agreements import identity, policy
 from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import (
     AgreementsError,
@@ -20,7 +20,8 @@ from agreements.errors import (
     TokenError,
 )
 from agreements.events import AcceptanceEvent, Agreement, Standing
-from agreements.outcomes import Attempt, Backoff, Confirmed, Duplicate, Outcome, Rejected, Retry
+from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
+from agreements.policy import Backoff
 from tests.fakes import NOW, POLICY, REPEATS, REQUEST, TYPE, agreement, delivery, event, refusal
 
 EVENT = event()
@@ -28,6 +29,7 @@ TICK = timedelta(microseconds=1)
 CUT = NoAnswerError("cut", write=True, maybe_recorded=True)
 NEVER_CONNECTED = NoAnswerError("never connected", write=True)
 UNREAD = NoAnswerError("the record could not be read", write=False)
+REPLACED = TemplateError(Answer(status=400, code="2000"))
 CLOUD = agreement(type="MicrosoftCloudAgreement")
 REPEATED = pytest.mark.parametrize("repeat", REPEATS.values(), ids=REPEATS)
 # Old enough that a customer is not new any more.
@@ -45,7 +47,7 @@ def decide(
 ) -> Outcome:
     """Decide about a delivery, first and just published unless changed, without jitter unless drawn."""
     attempt = Attempt(event=of, answer=answer, standing=standing)
-    return outcomes.decide(delivery(**changes), attempt, POLICY, now, random)
+    return policy.decide(delivery(**changes), attempt, POLICY, now, random)
 
 
 def retry(answer: AgreementsError | None = None, **changes: Any) -> Retry:
@@ -147,19 +149,19 @@ def test_row_3_what_may_be_our_own_is_read_again(
 @pytest.mark.parametrize(("status", "exists"), [(399, False), (400, True), (499, True), (500, False)])
 def test_600061_counts_only_with_a_client_error(status: int, exists: bool) -> None:
     """Codes are not unique: 600061 says "on record" only beside a 4xx."""
-    assert outcomes.already_exists(refusal(status, "600061")) is exists
+    assert policy.already_exists(refusal(status, "600061")) is exists
 
 
 def test_600061_counts_only_for_a_write() -> None:
     """In answer to a reading or a look-up, 600061 says nothing of what we sent: nothing was."""
-    assert not outcomes.already_exists(refusal(409, "600061", write=False))
+    assert not policy.already_exists(refusal(409, "600061", write=False))
     assert retry(refusal(409, "600061", write=False)).reason is Reason.UNAVAILABLE
 
 
 @pytest.mark.parametrize("code", [None, "600060", "60006"])
 def test_another_code_says_nothing_of_a_record(code: str | None) -> None:
     """Only 600061 says that the acceptance is on record."""
-    assert not outcomes.already_exists(refusal(409, code))
+    assert not policy.already_exists(refusal(409, code))
 
 
 # --- rows 4 and 5: a date ahead of the clock
@@ -228,7 +230,7 @@ WAITS = [
         RetryKind.SERVICE,
         Reason.REFRESH_TOKEN_EXPIRED,
     ),
-    ("template", TemplateError(), RetryKind.TRANSIENT, Reason.TEMPLATE_REPLACED),
+    ("template", REPLACED, RetryKind.TRANSIENT, Reason.TEMPLATE_REPLACED),
     ("token", TokenError("none"), RetryKind.SERVICE, Reason.TOKEN_UNAVAILABLE),
     (
         "token-with-its-reason",
@@ -627,6 +629,7 @@ def test_once_it_may_be_recorded_it_may_be_for_good(
         (refusal(429), None),
         (refusal(409), None),
         (refusal(401), None),
+        (REPLACED, None),
     ],
     ids=[
         "503",
@@ -640,6 +643,7 @@ def test_once_it_may_be_recorded_it_may_be_for_good(
         "429",
         "409",
         "401",
+        "template",
     ],
 )
 def test_an_unanswered_id_is_kept_until_it_is_answered(
@@ -657,11 +661,12 @@ def test_an_unanswered_id_is_kept_until_it_is_answered(
         (CUT, 4),
         (refusal(429), 4),
         (refusal(401), 4),
+        (REPLACED, 4),
         (GateClosedError(90), 3),
         (GateClosedError(9, Reason.MFA_MISSING), 3),
         (TokenError("none"), 3),
     ],
-    ids=["503", "cut", "429", "401", "gate", "gate-closed-for-the-token", "token"],
+    ids=["503", "cut", "429", "401", "template", "gate", "gate-closed-for-the-token", "token"],
 )
 def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     """Each attempt is counted, except at a closed gate or without a token: the service was not asked."""
@@ -673,6 +678,7 @@ def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     [
         (agreement(), True),
         (refusal(400, "2000"), True),
+        (REPLACED, True),
         (CUT, True),
         (NEVER_CONNECTED, True),
         (refusal(404, write=False), False),
@@ -685,6 +691,7 @@ def test_which_attempts_count(answer: AgreementsError, attempt: int) -> None:
     ids=[
         "agreed",
         "refused",
+        "template",
         "cut",
         "never-connected",
         "not-read",
@@ -762,7 +769,7 @@ def test_every_delivery_has_an_outcome(  # noqa: PLR0913, RUF100 - the policy's 
 ) -> None:
     """Whatever happened, the policy has an answer, and it never sends an event back into the past."""
     attempt = Attempt(event=of, answer=answer, standing=standing)
-    outcome = outcomes.decide(given_delivery, attempt, POLICY, now, random)
+    outcome = policy.decide(given_delivery, attempt, POLICY, now, random)
     assert isinstance(outcome, (Confirmed, Duplicate, Retry, Rejected))
     if isinstance(outcome, Retry):
         assert outcome.at >= now
