@@ -124,12 +124,14 @@ class Order:
     """What a plan is for.
 
     Attributes:
+        namespace: whose messages they are.
         target: where copies are sent; ``None`` when there are none.
         max_replays: a message that was replayed as often is not chosen.
         marks: the highest sequence number of each place then: what a run causes lies beyond.
     """
 
     run: str
+    namespace: str
     action: Action
     target: str | None
     selection: str
@@ -171,6 +173,7 @@ def make(
 def _order(order: Order) -> dict[str, object]:
     return {
         "run": order.run,
+        "namespace": order.namespace,
         "action": order.action,
         "target": order.target,
         "selection": order.selection,
@@ -261,6 +264,7 @@ class Plan:
             raise PlanError
         return Order(
             run=str(given["run"]),
+            namespace=str(given["namespace"]),
             action=Action(given["action"]),
             target=given["target"],
             selection=str(given["selection"]),

@@ -51,6 +51,11 @@ class Parked:
         self._receivers: dict[Place, ServiceBusReceiver] = {}
         self._senders: dict[str, ServiceBusSender] = {}
 
+    @property
+    def namespace(self) -> str:
+        """The namespace's name."""
+        return self._client.fully_qualified_namespace.lower()
+
     def close(self) -> None:
         """Close what was opened, at the same time: the SDK takes a second for each."""
         opened = [*self._receivers.values(), *self._senders.values()]

@@ -399,7 +399,7 @@ def test_replay_by_filters_makes_its_plan(shell: Shell) -> None:
     assert result.exit_code == 0
     assert numbers(shell.store) == [1, 2, 9]
     assert "at 100/s, 1 of them first" in result.stderr
-    assert len((shell.state / "audit.jsonl").read_text().splitlines()) == 1
+    assert len((shell.state / "audit.jsonl").read_text().splitlines()) == 2
     # The same command again chooses anew.
     shell.store.lying[REJECTIONS].append(parked(11))
     assert shell("parked", "replay", *WHY, "--yes", "--rate", "100/s", "--canary", "1").exit_code == 0
@@ -708,8 +708,30 @@ def test_a_message_that_is_gone_is_told_apart(shell: Shell) -> None:
     result = shell("parked", "import", str(file), *WHY, "--yes")
     assert (result.exit_code, numbers(shell.store)) == (4, [1])
     assert "1 are gone or changed" in result.stderr
-    shell.store.too_large = {1}
+    shell.store.too_large = {2}
     assert shell("parked", "import", str(file), *WHY, "--yes", "--restore").exit_code == 4
+
+
+def test_a_file_is_sent_once(shell: Shell) -> None:
+    """However often it is given: neither what replaced its message nor what was restored."""
+    shell.lie(parked(1), parked(2))
+    file = export(shell)
+    shell.store.remove(REJECTIONS, 2)
+    restore = ["parked", "import", str(file), *WHY, "--yes", "--restore"]
+    assert (shell(*restore).exit_code, numbers(shell.store)) == (0, [1, 2])
+    result = shell(*restore)
+    assert (result.exit_code, numbers(shell.store)) == (3, [1, 2])
+    assert "they were sent before" in result.stderr
+
+
+def test_two_lines_for_one_message_are_refused(shell: Shell) -> None:
+    """One of the two would be lost: each needs a number of its own."""
+    shell.lie(parked(1))
+    file = export(shell)
+    file.write_text(f"{file.read_text()}\n{file.read_text()}\n")
+    result = shell("parked", "import", str(file), *WHY, "--yes")
+    assert (result.exit_code, shell.store.sent) == (1, [])
+    assert "line 2: the sequenceNumber of line 1" in result.stderr
 
 
 @pytest.mark.usefixtures("terminal")

@@ -33,6 +33,7 @@ STAMPED = {
 }
 ORDER = Order(
     run="a-run",
+    namespace="here.example",
     action=Action.REPLAY,
     target="agreement-acceptances",
     selection="{}",

@@ -172,7 +172,7 @@ _HARMLESS = re.compile(rf"{_GUID.pattern}|[\d:.TZ+-]{{1,40}}|MicrosoftCustomerAg
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
+def stopping(told: str = "stopping after the batch in hand …") -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C ask politely while the block runs; a second one is not polite."""
     asked = False
 
@@ -181,7 +181,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("stopping after the batch in hand …")
+        say(told)
 
     before = signal.signal(signal.SIGINT, ask)
     try:
