@@ -212,7 +212,7 @@ class Operations:
             )
             stopped: str | None = "it failed"
             # Also of a run that is killed is known who began it, and why.
-            audit.record(audit_file, {"state": "begun", **self._entry(plan, run.stamp)})
+            audit.record(audit_file, {"state": "begun", **self._entry(plan, run.stamp)}, log=False)
             try:
                 run()
                 stopped = None
@@ -273,7 +273,7 @@ class Operations:
         with Journal(file, digest, _numbers(messages)) as journal:
             fresh = [one for one in gone if journal.step_of(one.place, one.sequence_number) < Step.SENT]
             entry = self._began("restore", stamp) | {"digest": digest, "chosen": len(fresh)}
-            audit.record(audit_file, {"state": "begun", **entry})
+            audit.record(audit_file, {"state": "begun", **entry}, log=False)
             refused = 0
             try:
                 for portion in batched(fresh, 100, strict=False):

@@ -3,6 +3,7 @@
 import errno
 import json
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -614,6 +615,8 @@ def test_discarding_asks_for_the_count(shell: Shell, typed: str, code: int, left
     shell.lie(parked())
     result = shell("parked", "discard", "--reason", "Refused", *WHY, stdin=f"{typed}\n")
     assert (result.exit_code, len(shell.store.lying[REJECTIONS])) == (code, left)
+    # Nobody is left with a file of personal data for having said no.
+    assert len(list(shell.state.glob("discarded-*"))) == 1 - left
 
 
 def test_discarding_everything_needs_a_filter(shell: Shell) -> None:
@@ -740,6 +743,29 @@ def test_restoring_is_asked_for(shell: Shell) -> None:
     Path("mend").write_text(json.dumps(to_record(parked(1))))
     result = shell("parked", "import", "mend", *WHY, "--restore", stdin="n\n")
     assert (result.exit_code, shell.store.sent) == (5, [])
+
+
+def test_a_plan_that_was_begun_is_not_overwritten(shell: Shell) -> None:
+    """What its journal tells would be lost with it."""
+    shell.lie(*three())
+    assert shell("parked", "plan", "-o", "plan").exit_code == 0
+    assert shell("parked", "plan", "-o", "plan").exit_code == 0
+    shell("parked", "replay", "plan", *WHY, "--yes")
+    result = shell("parked", "plan", "-o", "plan")
+    assert (result.exit_code, "plan was begun" in result.stderr) == (5, True)
+
+
+def test_half_an_export_is_not_left(shell: Shell) -> None:
+    """It would look whole, and the same command would not write it again."""
+    shell.lie(parked(1))
+
+    def peek(place: Place, first: int = 1) -> Iterator[ParkedMessage]:
+        yield parked(first)
+        raise ServiceBusConnectionError(message="cut")
+
+    shell.patch.setattr(shell.store, "peek", peek)
+    assert shell("parked", "export", "-o", "mend").exit_code == 1
+    assert not Path("mend").exists()
 
 
 def test_an_export_overwrites_nothing(shell: Shell) -> None:

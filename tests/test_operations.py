@@ -1,6 +1,6 @@
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,9 +116,14 @@ def test_a_run_that_stops_tells_why(tmp_path: Path) -> None:
     store = FakeStore(parked(1), parked(2))
     at = built(store)
     plan = planned(at, tmp_path / "plan")
-    run = plan.order.run
-    again = parked(3, properties={"mcaReplayRun": run, "mcaReplayedFrom": "x"})
-    store.lying[REJECTIONS].append(again)
+    again = parked(3, properties={"mcaReplayRun": plan.order.run, "mcaReplayedFrom": "x"})
+    send = store.send
+
+    def come_back(queue: str, messages: Sequence[ParkedMessage]) -> list[int]:
+        store.lying[REJECTIONS].append(again)
+        return send(queue, messages)
+
+    store.send = come_back  # type: ignore[method-assign]  # what was sent comes back at once
     result = applied(at, plan, tmp_path, Pace(canary=1))
     assert (result.done, result.remaining, result.stopped) == (1, 1, "the canary was parked again: 1 Refused")
     assert audited(tmp_path)[-1]["stopped"] == result.stopped

@@ -118,8 +118,14 @@ def _tell(what: str, counted: Counter[str]) -> None:
         output.say(f"  {count:>7}  {reason or '(no reason)'}")
 
 
-def apply(at: Operations, plan: Plan, wish: Wish, **more: Callable[[ParkedMessage], ParkedMessage]) -> int:
-    """Ask, check and apply; tell the result and return the exit code."""
+def apply(
+    at: Operations,
+    plan: Plan,
+    wish: Wish,
+    prepare: Callable[[], object] = lambda: None,
+    **more: Callable[[ParkedMessage], ParkedMessage],
+) -> int:
+    """Ask, check, prepare and apply; tell the result and return the exit code."""
     remaining = at.progress(plan).remaining
     if not remaining:
         output.say("nothing to do")
@@ -127,6 +133,7 @@ def apply(at: Operations, plan: Plan, wish: Wish, **more: Callable[[ParkedMessag
     _ask(plan, remaining, wish)
     if wish.checked and plan.order.target:
         _check(at, plan)
+    prepare()
     with output.stopping() as stopping, _progress(remaining) as told:
         try:
             result = at.apply(

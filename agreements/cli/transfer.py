@@ -33,12 +33,18 @@ def write(path: Path, messages: Iterable[ParkedMessage]) -> int:
         OSError: it cannot be written, or is there already.
     """
     count = 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        for message in messages:
-            count += 1
-            file.write(json.dumps(to_record(message), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+    try:
+        with file:
+            for message in messages:
+                count += 1
+                file.write(json.dumps(to_record(message), ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        # Half of it looks like all of it, and holds personal data that nobody asked for.
+        path.unlink()
+        raise
     return count
 
 
