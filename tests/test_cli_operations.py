@@ -325,11 +325,19 @@ def test_a_stranger_cannot_steer_the_terminal(shell: Shell, command: list[str]) 
     assert (result.exit_code, "\x1b" in result.stdout, "gone" in result.stdout) == (0, False, True)
 
 
+@pytest.mark.parametrize("command", [["list", "--json"], ["show", "--reveal"], ["list"], ["groups"]])
+def test_what_a_terminal_would_obey_is_escaped(shell: Shell, command: list[str]) -> None:
+    """Also what JSON itself leaves as it is: a control of one byte, or one that turns the line around."""
+    shell.lie(parked(body='{"x": "\u202e"}'.encode(), properties={"mcaReason": "a\x9b2Jb\u202e"}))
+    shown = shell("parked", *command).stdout
+    assert not [char for char in shown if not char.isprintable() and char not in "\n\t"]
+
+
 def test_half_a_character_is_no_failure(shell: Shell) -> None:
-    """A body may hold what no stream can take; it is shown as a question mark."""
+    """A body may hold what no stream can take; it is shown as JSON escapes it."""
     shell.lie(parked(body=b'{"x": "\\ud800"}'))
     result = shell("parked", "show", "--reveal")
-    assert (result.exit_code, '"x": "?"' in result.stdout) == (0, True)
+    assert (result.exit_code, '"x": "\\ud800"' in result.stdout) == (0, True)
 
 
 def test_show_tells_what_speaks_against_a_replay(shell: Shell) -> None:
@@ -698,6 +706,18 @@ def test_what_is_no_export_is_not_sent(shell: Shell) -> None:
     Path("mend").write_text("{}")
     assert "line 1: not a line of an export" in shell("parked", "import", "mend", *WHY, "--yes").stderr
     assert shell("parked", "import", "absent", *WHY, "--yes").exit_code == 1
+    shell.lie(parked(1))
+    Path("mend").unlink()
+    record = json.loads(export(shell).read_text())
+    for wrong in (
+        {"properties": {"a": {"type": "int", "value": 2**31}}},
+        {"properties": {"a": {"type": "boolean", "value": "yes"}}},
+        {"subject": 5},
+    ):
+        Path("mend").write_text(json.dumps(record | wrong))
+        result = shell("parked", "import", "mend", *WHY, "--yes")
+        assert (result.exit_code, "line 1: not a line of an export" in result.stderr) == (1, True)
+    assert shell.store.sent == []
     Path("mend").write_bytes(b"\xda\xff")
     result = shell("parked", "import", "mend", *WHY, "--yes")
     assert (result.exit_code, result.stderr) == (1, "mend: not UTF-8: nothing was sent\n")

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -100,7 +100,8 @@ def own_plan(
         limit=chosen.limit,
         max_replays=max_replays,
     )
-    tell_summary(summary)
+    # Doubts are about messages as they lie, and not as a file has mended them.
+    tell_summary(replace(summary, doubts=Counter()) if once else summary)
     return Plan(path)
 
 
