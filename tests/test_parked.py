@@ -183,6 +183,15 @@ def test_peeking_goes_through_a_deep_queue_and_leaves_it(bus: Bus) -> None:
     assert {m.delivery_count for m in bus.lying()} == {0}
 
 
+def test_a_namespace_has_one_name(bus: Bus) -> None:
+    """However it was written in the settings, a plan that was made for it fits it."""
+    with ServiceBusClient.from_connection_string(
+        "Endpoint=sb://Contoso.servicebus.windows.net;SharedAccessKeyName=n;SharedAccessKey=k"
+    ) as client:
+        assert Parked(client, SECONDS).namespace == "contoso.servicebus.windows.net"
+    assert bus.parked.namespace.startswith("localhost:")
+
+
 def test_an_empty_place_has_no_highest_number(bus: Bus) -> None:
     """Where nothing lies, whatever comes lies beyond."""
     assert bus.parked.highest(QUEUE) == 0

@@ -220,7 +220,7 @@ def _tell_result(plan: Plan, result: Result) -> None:
 
 
 def _how_to_resume(plan: Plan) -> str:
-    return f"to resume, give the same command again; plan and journal: {plan.path}"
+    return f"to resume, give the same command again\nplan and journal: {plan.path}"
 
 
 def _follow(at: Operations, order: Order, result: Result) -> bool:
