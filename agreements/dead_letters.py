@@ -283,9 +283,10 @@ class Plan:
         self._fingerprints.setdefault(place, array("Q")).append(int(str(given["fingerprint"]), 16))
 
     def _sort(self) -> None:
-        # A partitioned queue has the partition in the highest bits, and is not peeked in their order.
+        # A partitioned queue has the partition in the highest bits, and is not peeked in their order; and what
+        # was named twice would wait for ever to be found a second time.
         for place, numbers in self.numbers.items():
             if any(one >= other for one, other in pairwise(numbers)):
-                pairs = sorted(zip(numbers, self._fingerprints[place], strict=True))
+                pairs = sorted(set(zip(numbers, self._fingerprints[place], strict=True)))
                 self.numbers[place] = array("q", (number for number, _ in pairs))
                 self._fingerprints[place] = array("Q", (fingerprint for _, fingerprint in pairs))
