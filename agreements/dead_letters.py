@@ -283,7 +283,7 @@ class Plan:
         self._fingerprints.setdefault(place, array("Q")).append(int(str(given["fingerprint"]), 16))
 
     def _sort(self) -> None:
-        # A partitioned queue has the partition in the highest bits, and is not peeked in their order; and what
+        # A partitioned queue has the partition in the highest bits and is not peeked in their order; and what
         # was named twice would wait for ever to be found a second time.
         for place, numbers in self.numbers.items():
             if any(one >= other for one, other in pairwise(numbers)):
