@@ -138,7 +138,10 @@ def _properties(given: Mapping[Any, Any]) -> dict[str, Value]:
 
 
 def _value(value: Any) -> Value:
-    name = _MARKED.get(type(value)) or _NATURAL[type(value)]
+    name = _MARKED.get(type(value)) or _NATURAL.get(type(value))
+    if name is None:
+        # No simple type, which is all that a property may have: shown, so that one message hides no other.
+        return Value.string(json.dumps(_plain(value), ensure_ascii=False))
     if name in (AmqpType.STRING, AmqpType.SYMBOL):
         return Value(name, _text(value))
     base = type(value).__base__ if type(value) in _MARKED else None

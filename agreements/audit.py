@@ -8,7 +8,7 @@ from pathlib import Path
 from agreements import telemetry
 
 
-def record(path: Path, entry: Mapping[str, object]) -> None:
+def record(path: Path, entry: Mapping[str, object], *, log: bool = True) -> None:
     """Append an entry to the file, made for its owner alone, and log it; it is on disk when this returns.
 
     An entry names who, when, what, why, which plan and how many; never a value of an event.
@@ -18,4 +18,5 @@ def record(path: Path, entry: Mapping[str, object]) -> None:
         file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    telemetry.log_audit(entry)
+    if log:
+        telemetry.log_audit(entry)

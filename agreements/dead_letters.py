@@ -124,12 +124,14 @@ class Order:
     """What a plan is for.
 
     Attributes:
+        namespace: whose messages they are.
         target: where copies are sent; ``None`` when there are none.
         max_replays: a message that was replayed as often is not chosen.
         marks: the highest sequence number of each place then: what a run causes lies beyond.
     """
 
     run: str
+    namespace: str
     action: Action
     target: str | None
     selection: str
@@ -171,6 +173,7 @@ def make(
 def _order(order: Order) -> dict[str, object]:
     return {
         "run": order.run,
+        "namespace": order.namespace,
         "action": order.action,
         "target": order.target,
         "selection": order.selection,
@@ -261,6 +264,7 @@ class Plan:
             raise PlanError
         return Order(
             run=str(given["run"]),
+            namespace=str(given["namespace"]),
             action=Action(given["action"]),
             target=given["target"],
             selection=str(given["selection"]),
@@ -279,9 +283,10 @@ class Plan:
         self._fingerprints.setdefault(place, array("Q")).append(int(str(given["fingerprint"]), 16))
 
     def _sort(self) -> None:
-        # A partitioned queue has the partition in the highest bits, and is not peeked in their order.
+        # A partitioned queue has the partition in the highest bits and is not peeked in their order; and what
+        # was named twice would wait for ever to be found a second time.
         for place, numbers in self.numbers.items():
             if any(one >= other for one, other in pairwise(numbers)):
-                pairs = sorted(zip(numbers, self._fingerprints[place], strict=True))
+                pairs = sorted(set(zip(numbers, self._fingerprints[place], strict=True)))
                 self.numbers[place] = array("q", (number for number, _ in pairs))
                 self._fingerprints[place] = array("Q", (fingerprint for _, fingerprint in pairs))

@@ -52,7 +52,7 @@ class Journal:
         self._file = _locked(path)
         try:
             self._read(plan_hash)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError):
             self._file.close()
             raise JournalError(f"{path}: not the journal of this plan") from None
 
@@ -67,6 +67,10 @@ class Journal:
     def step(self, place: Place, index: int) -> Step:
         """Return how far a message has come."""
         return Step(self._steps[place][index])
+
+    def step_of(self, place: Place, number: int) -> Step:
+        """Return how far the message with a sequence number has come; it must be one of the plan."""
+        return self.step(place, bisect_left(self._numbers[place], number))
 
     def remaining(self, place: Place) -> int:
         """Return for how many messages something is left to do."""

@@ -59,6 +59,21 @@ _FROM_TEXT: dict[AmqpType, Callable[[str], Simple]] = {
     AmqpType.UUID: UUID,
     AmqpType.BINARY: base64.b64decode,
 }
+_BITS = {AmqpType.BYTE: 8, AmqpType.SHORT: 16, AmqpType.INT: 32, AmqpType.LONG: 64, AmqpType.TIMESTAMP: 64}
+_UNSIGNED_BITS = {AmqpType.UBYTE: 8, AmqpType.USHORT: 16, AmqpType.UINT: 32, AmqpType.ULONG: 64}
+_RANGES = {kind: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for kind, bits in _BITS.items()}
+_RANGES |= {kind: (0, 2**bits - 1) for kind, bits in _UNSIGNED_BITS.items()}
+_TYPES: dict[AmqpType, type] = {
+    AmqpType.NULL: type(None),
+    AmqpType.BOOLEAN: bool,
+    AmqpType.FLOAT: float,
+    AmqpType.DOUBLE: float,
+    AmqpType.DECIMAL128: Decimal,
+    AmqpType.UUID: UUID,
+    AmqpType.BINARY: bytes,
+    AmqpType.STRING: str,
+    AmqpType.SYMBOL: str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,7 @@ class Value:
     def text(self) -> str:
         """The value as a person reads it, and as a filter is compared with it."""
         if self.type is AmqpType.TIMESTAMP:
-            return datetime.fromtimestamp(int(cast("int", self.value)) / 1000, UTC).isoformat()
+            return _instant(int(cast("int", self.value)))
         if isinstance(self.value, bytes):
             return base64.b64encode(self.value).decode()
         return str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
@@ -97,7 +112,24 @@ class Value:
         """Return what ``record`` held; ValueError, TypeError or KeyError if that is not a value."""
         kind, value = AmqpType(str(record["type"])), record["value"]
         convert = _FROM_TEXT.get(kind)
-        return cls(kind, cast("Simple", convert(str(value)) if convert else value))
+        simple = cast("Simple", convert(str(value)) if convert else value)
+        if not _fits(kind, simple):
+            raise ValueError
+        return cls(kind, simple)
+
+
+def _instant(milliseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):  # before the year 1, or after 9999
+        return str(milliseconds)
+
+
+def _fits(kind: AmqpType, value: Simple) -> bool:
+    if kind in _RANGES:
+        low, high = _RANGES[kind]
+        return type(value) is int and low <= value <= high
+    return isinstance(value, _TYPES[kind])
 
 
 @unique
@@ -259,6 +291,12 @@ def _body(body: bytes) -> dict[str, str]:
         return {"bodyBase64": base64.b64encode(body).decode()}
 
 
+def _told(value: object) -> str | None:
+    if not isinstance(value, (str, type(None))):
+        raise TypeError
+    return value
+
+
 def from_record(line: str) -> tuple[ParkedMessage, str]:
     """Return the message that a line of an export holds, and the fingerprint of what was exported.
 
@@ -279,7 +317,7 @@ def from_record(line: str) -> tuple[ParkedMessage, str]:
             body_kind=BodyKind(given["bodyKind"]),
             body=text.encode() if text is not None else base64.b64decode(given["bodyBase64"]),
             properties={name: Value.from_record(value) for name, value in given["properties"].items()},
-            **{name: given.get(name) for name in _PLAIN},
+            **{name: _told(given.get(name)) for name in _PLAIN},
         )
         return message, str(given["fingerprint"])
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):

@@ -1,9 +1,10 @@
 """What a person does to waiting messages: look, plan, apply. No terminal here, no SDK."""
 
-import getpass
 import hashlib
 import os
 import platform
+import pwd
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from agreements import audit, dead_letters
-from agreements.dead_letters import Action, Order, Plan, Stamp, Summary
+from agreements.dead_letters import Action, Order, Plan, PlanError, Stamp, Summary
 from agreements.endings import Endings, Following
 from agreements.journal import Journal, Step
 from agreements.messages import ParkedMessage, Place
@@ -26,6 +27,10 @@ from agreements.selection import Selection
 
 class Store(Copying[Any], Protocol):
     """Where messages wait."""
+
+    @property
+    def namespace(self) -> str:
+        """Whose places these are."""
 
     def open(self, places: Iterable[Place]) -> None:
         """Connect to places, to find out whether they can be reached."""
@@ -107,13 +112,26 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """How many were to be sent again, this time, and how many of them are too large for it."""
+
+    chosen: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """What a person can do; built by ``wiring``."""
+    """What a person can do; built by ``wiring``.
+
+    Attributes:
+        signed_in: tells by ids who signed in to Service Bus; ``None`` where a key opens it.
+    """
 
     store: Store
     names: Names
     now: Callable[[], datetime]
     pause: Callable[[float], object]
+    signed_in: Callable[[], str | None] = lambda: None
 
     def messages(self, places: Sequence[Place]) -> Iterator[ParkedMessage]:
         """Yield what waits in places, one after the other; locks nothing."""
@@ -140,6 +158,7 @@ class Operations:
         self.store.open(marked)
         order = Order(
             run=str(uuid4()),
+            namespace=self.store.namespace,
             action=action,
             target=_target(action, self.names),
             selection=told,
@@ -171,19 +190,19 @@ class Operations:
         stopping: Callable[[], bool],
         mend: Callable[[ParkedMessage], ParkedMessage] = lambda message: message,
     ) -> Result:
-        """Apply what is left of a plan, and write the audit record of it.
+        """Apply what is left of a plan, with an audit record before and after.
 
         Raises:
+            PlanError: it is for another namespace.
             JournalError: the plan cannot be applied.
             ServiceBusError: Service Bus failed; the same plan can be applied again.
         """
-        who = operator()
-        with Journal(journal_of(plan.path), plan.hash.hexdigest(), plan.numbers) as journal:
+        with self._journal(plan) as journal:
             run = Run(
                 plan=plan,
                 journal=journal,
                 store=self.store,
-                stamp=Stamp(run=plan.order.run, by=who, why=why),
+                stamp=Stamp(run=plan.order.run, by=operator(), why=why),
                 watch=self.following(plan.order),
                 pause=self.pause,
                 pace=pace,
@@ -192,6 +211,8 @@ class Operations:
                 stopping=stopping,
             )
             stopped: str | None = "it failed"
+            # Also of a run that is killed is known who began it, and why.
+            audit.record(audit_file, {"state": "begun", **self._entry(plan, run.stamp)}, log=False)
             try:
                 run()
                 stopped = None
@@ -199,29 +220,78 @@ class Operations:
                 stopped = str(error)
             finally:
                 result = self._result(plan, journal, run, stopped)
-                audit.record(audit_file, self._entry(plan, who, why, result))
+                audit.record(audit_file, {"state": "ended", **self._entry(plan, run.stamp), **_told(result)})
         return result
 
     def progress(self, plan: Plan) -> Progress:
         """Return how far a plan is applied.
 
         Raises:
+            PlanError: it is for another namespace.
             JournalError: the plan is being applied, or was changed.
         """
-        with Journal(journal_of(plan.path), plan.hash.hexdigest(), plan.numbers) as journal:
+        with self._journal(plan) as journal:
             remaining = sum(journal.remaining(place) for place in plan.numbers)
             return Progress(begun=journal.count(Step.OPEN) < plan.count, remaining=remaining)
 
-    def restore(self, messages: Sequence[ParkedMessage], *, why: str, audit_file: Path) -> int:
-        """Send events again whose message is gone; return how many are too large to be sent."""
-        run, who, refused = str(uuid4()), operator(), 0
-        stamp = Stamp(run=run, by=who, why=why)
-        for portion in batched(messages, 100, strict=False):
-            copies = [dead_letters.replayed(message, stamp) for message in portion]
-            refused += len(self.store.send(self.names.acceptances, copies))
-        entry = {"at": self.now().isoformat(timespec="seconds"), "who": who, "action": "restore", "why": why}
-        audit.record(audit_file, entry | {"run": run, "chosen": len(messages), "left": refused})
-        return refused
+    def dealt_with(self, plan: Plan, message: ParkedMessage) -> bool:
+        """Tell whether a plan has or will have sent a message's copy; not if it was left where it was.
+
+        Raises:
+            JournalError: the plan is being applied, or was changed.
+        """
+        with self._journal(plan) as journal:
+            return plan.names(message) and (
+                journal.step_of(message.place, message.sequence_number) is not Step.LEFT
+            )
+
+    def restore(
+        self,
+        messages: Sequence[ParkedMessage],
+        gone: Sequence[ParkedMessage],
+        *,
+        file: Path,
+        digest: str,
+        why: str,
+        audit_file: Path,
+    ) -> Restored:
+        """Send events again whose message is gone; each once, however often the same are given.
+
+        Args:
+            messages: all that the journal may tell of; no two of a place with the same sequence number.
+            gone: those of them that are to be sent.
+            file: the journal, from which the same command goes on after a crash.
+            digest: of what the events come from; the journal is for that alone.
+            why: for the audit record and the copies.
+            audit_file: gets a record before the first and after the last is sent.
+
+        Raises:
+            JournalError: another process restores the same.
+            ServiceBusError: Service Bus failed; the same can be given again.
+        """
+        stamp = Stamp(run=str(uuid4()), by=operator(), why=why)
+        with Journal(file, digest, _numbers(messages)) as journal:
+            fresh = [one for one in gone if journal.step_of(one.place, one.sequence_number) < Step.SENT]
+            entry = self._began("restore", stamp) | {"digest": digest, "chosen": len(fresh)}
+            audit.record(audit_file, {"state": "begun", **entry}, log=False)
+            refused = 0
+            try:
+                for portion in batched(fresh, 100, strict=False):
+                    refused += self._restore(portion, stamp, journal)
+            finally:
+                sent = sum(journal.step_of(one.place, one.sequence_number) is Step.SENT for one in fresh)
+                audit.record(audit_file, {"state": "ended", **entry, "done": sent, "left": refused})
+        return Restored(chosen=len(fresh), refused=refused)
+
+    def _restore(self, portion: Sequence[ParkedMessage], stamp: Stamp, journal: Journal) -> int:
+        copies = [dead_letters.replayed(message, stamp) for message in portion]
+        refused = set(self.store.send(self.names.acceptances, copies))
+        sent = [message for at, message in enumerate(portion) if at not in refused]
+        for place, numbers in _numbers(sent).items():
+            journal.write(Step.SENT, place, numbers)
+        for place, numbers in _numbers(portion[at] for at in refused).items():
+            journal.write(Step.LEFT, place, numbers, "too large for a copy")
+        return len(refused)
 
     def following(self, order: Order) -> Following:
         """Return what looks for the endings of a plan's copies."""
@@ -244,24 +314,48 @@ class Operations:
             told(endings := following())
         return endings
 
+    def _journal(self, plan: Plan) -> Journal:
+        if plan.order.namespace != self.store.namespace:
+            # There its messages would be found gone, and noted as dealt with.
+            raise PlanError(
+                f"{plan.path}: a plan for {plan.order.namespace}, and this is {self.store.namespace}"
+            )
+        return Journal(journal_of(plan.path), plan.hash.hexdigest(), plan.numbers)
+
     def _result(self, plan: Plan, journal: Journal, run: Run[Any], stopped: str | None) -> Result:
         remaining = sum(journal.remaining(place) for place in plan.numbers)
         return Result(done=journal.count(Step.DONE), left=run.left, remaining=remaining, stopped=stopped)
 
-    def _entry(self, plan: Plan, who: str, why: str, result: Result) -> dict[str, object]:
+    def _began(self, action: str, stamp: Stamp) -> dict[str, object]:
         return {
             "at": self.now().isoformat(timespec="seconds"),
-            "who": who,
-            "action": plan.order.action,
-            "why": why,
-            "run": plan.order.run,
-            "planHash": plan.hash.hexdigest(),
-            "chosen": plan.count,
-            "done": result.done,
-            "left": dict(result.left),
-            "remaining": result.remaining,
-            "stopped": result.stopped,
+            "who": stamp.by,
+            "signedInAs": self.signed_in(),
+            "namespace": self.store.namespace,
+            "action": action,
+            "why": stamp.why,
+            "run": stamp.run,
         }
+
+    def _entry(self, plan: Plan, stamp: Stamp) -> dict[str, object]:
+        began = self._began(plan.order.action, stamp)
+        return began | {"planHash": plan.hash.hexdigest(), "chosen": plan.count}
+
+
+def _told(result: Result) -> dict[str, object]:
+    return {
+        "done": result.done,
+        "left": dict(result.left),
+        "remaining": result.remaining,
+        "stopped": result.stopped,
+    }
+
+
+def _numbers(messages: Iterable[ParkedMessage]) -> dict[Place, "array[int]"]:
+    numbers: dict[Place, array[int]] = {}
+    for message in sorted(messages, key=lambda message: message.sequence_number):
+        numbers.setdefault(message.place, array("q")).append(message.sequence_number)
+    return numbers
 
 
 def _target(action: Action, names: Names) -> str | None:
@@ -288,5 +382,10 @@ def put_away(plan: Plan) -> None:
 
 
 def operator() -> str:
-    """Return who is at work: the user of this machine, and which machine it is."""
-    return f"{getpass.getuser()}@{platform.node()}"
+    """Return who is at work: the user of this machine, whatever the environment says, and which machine."""
+    user = os.getuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:  # as in a container that was given a number
+        name = str(user)
+    return f"{name}@{platform.node()}"

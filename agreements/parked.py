@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from uuid import UUID
 
 from azure.servicebus import (
@@ -23,7 +24,12 @@ from azure.servicebus import (
     ServiceBusSender,
     ServiceBusSubQueue,
 )
-from azure.servicebus.exceptions import MessageLockLostError, MessageNotFoundError, MessageSizeExceededError
+from azure.servicebus.exceptions import (
+    MessageLockLostError,
+    MessageNotFoundError,
+    MessageSizeExceededError,
+    ServiceBusError,
+)
 
 from agreements import amqp
 from agreements.messages import ParkedMessage, Place
@@ -34,6 +40,8 @@ _RENEWED_AT_ONCE = 1000
 # How many deliveries one frame gives back.
 _RELEASED_AT_ONCE = 1000
 _HIGHEST = 2**63 - 1
+# What our queues are made with; where locks hold longer, renewing early does no harm.
+_LOCK_SECONDS = 60.0
 
 
 class Parked:
@@ -50,6 +58,11 @@ class Parked:
         self._timeout = timeout
         self._receivers: dict[Place, ServiceBusReceiver] = {}
         self._senders: dict[str, ServiceBusSender] = {}
+
+    @property
+    def namespace(self) -> str:
+        """The namespace's name."""
+        return self._client.fully_qualified_namespace.lower()
 
     def close(self) -> None:
         """Close what was opened, at the same time: the SDK takes a second for each."""
@@ -157,13 +170,30 @@ class Taken:
 
 @dataclass(slots=True)
 class _Aside:
-    """Locks that are renewed together: tokens of 16 bytes, and until when they hold."""
+    """Locks that are renewed together: tokens of 16 bytes, and until when they hold, by our clock."""
 
-    until: datetime
+    until: float
     tokens: bytearray = field(default_factory=bytearray)
 
     def __iter__(self) -> Iterator[UUID]:
         return (UUID(bytes_le=bytes(self.tokens[at : at + 16])) for at in range(0, len(self.tokens), 16))
+
+
+@dataclass(slots=True)
+class _InHand:
+    """A message that is being dealt with, and until when its lock holds, by our clock."""
+
+    until: float
+    received: ServiceBusReceivedMessage
+
+
+def _lock_seconds(received: ServiceBusReceivedMessage) -> float:
+    """Return how long a lock holds: by the broker's clock, which ours need not agree with."""
+    until = received.locked_until_utc or datetime.now(UTC)
+    told = (until - datetime.now(UTC)).total_seconds()
+    if told <= 0:
+        raise ServiceBusError("this machine's clock is ahead of Service Bus's by a minute or more: set it")
+    return min(told, _LOCK_SECONDS)
 
 
 class Taking:
@@ -174,37 +204,39 @@ class Taking:
         receiver: ServiceBusReceiver,
         place: Place,
         timeout: float,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._receiver = receiver
         self._place = place
         self._timeout = timeout
-        self._now = now
+        self._clock = clock
         self.lock_seconds = 0.0
-        self._in_hand: dict[int, ServiceBusReceivedMessage] = {}
+        self._in_hand: dict[int, _InHand] = {}
         self._aside: list[_Aside] = []
         self._runs = array("q")  # first and last delivery id of each unbroken run
         self._link: object = None
 
     def page(self, count: int, wait: float) -> list[Taken]:
-        """Lock up to so many of the next messages; none after ``wait`` seconds in which nothing came."""
+        """Lock up to so many of the next messages; none after ``wait`` seconds in which nothing came.
+
+        Raises:
+            ServiceBusError: also when this machine's clock is so far ahead that the SDK would settle nothing.
+        """
         page = self._receiver.receive_messages(count, max_wait_time=wait)
         if (link := amqp.link_of(self._receiver)) is not self._link:
             # Connected anew: what the old link delivered is held by its locks alone, until they expire.
             self._link, self._in_hand, self._runs = link, {}, array("q")
-        for received in page:
-            self._in_hand[amqp.delivery(received)[0]] = received
         if page:
-            until = page[-1].locked_until_utc or self._now()
-            self.lock_seconds = max(self.lock_seconds, (until - self._now()).total_seconds())
+            self.lock_seconds = max(self.lock_seconds, _lock_seconds(page[-1]))
+        for received in page:
+            self._in_hand[amqp.delivery(received)[0]] = _InHand(self._clock() + self.lock_seconds, received)
         return [Taken(amqp.read(received, self._place), received) for received in page]
 
     def hold(self, taken: Iterable[Taken]) -> None:
         """Keep messages locked until the end, so that those behind them can be reached."""
         for each in taken:
             number, tag = amqp.delivery(each.received)
-            until = each.received.locked_until_utc or self._now()
-            del self._in_hand[number]
+            until = self._in_hand.pop(number).until
             if not self._aside or len(self._aside[-1].tokens) >= 16 * _RENEWED_AT_ONCE:
                 self._aside.append(_Aside(until))
             # Together they hold as long as the first of them.
@@ -218,24 +250,26 @@ class Taking:
 
     def keep(self) -> None:
         """Renew the locks that are half used up; to be called every few seconds."""
-        due = self._now().timestamp() + self.lock_seconds / 2
-        for aside in [aside for aside in self._aside if aside.until.timestamp() <= due]:
-            began = self._now()
+        due = self._clock() + self.lock_seconds / 2
+        for aside in [aside for aside in self._aside if aside.until <= due]:
+            began = self._clock()
             try:
                 amqp.renew(self._receiver, aside, self._timeout)
-                aside.until = datetime.fromtimestamp(began.timestamp() + self.lock_seconds, UTC)
+                aside.until = began + self.lock_seconds
             except MessageLockLostError:
                 # They went back to the queue, and come again.
                 self._aside.remove(aside)
-        for received in list(self._in_hand.values()):
-            if received.locked_until_utc and received.locked_until_utc.timestamp() <= due:
-                self._renew(received)
+        for number, in_hand in list(self._in_hand.items()):
+            if in_hand.until <= due:
+                self._renew(number, in_hand)
 
-    def _renew(self, received: ServiceBusReceivedMessage) -> None:
+    def _renew(self, number: int, in_hand: "_InHand") -> None:
+        began = self._clock()
         try:
-            self._receiver.renew_message_lock(received, timeout=self._timeout)
+            self._receiver.renew_message_lock(in_hand.received, timeout=self._timeout)
+            in_hand.until = began + self.lock_seconds
         except MessageLockLostError:
-            del self._in_hand[amqp.delivery(received)[0]]
+            del self._in_hand[number]
 
     def complete(self, taken: Taken) -> bool:
         """Remove a message from its place; return whether it is gone: not if its lock was lost."""

@@ -132,6 +132,7 @@ class Run[T: Taken]:
     _ready_at: float = float("-inf")
     _looked_at: float = float("-inf")
     _canary_lives: bool = False
+    _before: Counter[str] = field(default_factory=Counter)
 
     def __call__(self) -> None:
         """Apply what is left of the plan.
@@ -140,6 +141,9 @@ class Run[T: Taken]:
             StoppedError: it was asked to stop, or too many copies were parked again.
             ServiceBusError: Service Bus failed; the same plan can be applied again.
         """
+        if self.pace.canary or self.pace.stop_after_failures:
+            # Those of an earlier run of the plan say nothing about this one.
+            self._before = self.watch().parked
         for place in self.plan.numbers:
             if self.plan.order.action is Action.RELEASE:
                 self._release(place)
@@ -275,15 +279,15 @@ class Run[T: Taken]:
         limit = self.pace.stop_after_failures
         if limit is not None and self.clock() >= self._looked_at + _LOOK_SECONDS:
             self._looked_at = self.clock()
-            failed = self.watch().parked
+            failed = self.watch().parked - self._before
             if failed.total() >= limit:
                 raise StoppedError(f"{failed.total()} were parked again: {_list(failed)}")
 
     def _follow_canary(self, keep: Callable[[], object]) -> None:
         while True:
             endings = self.watch()
-            if endings.parked:
-                raise StoppedError(f"the canary was parked again: {_list(endings.parked)}")
+            if failed := endings.parked - self._before:
+                raise StoppedError(f"the canary was parked again: {_list(failed)}")
             if not endings.under_way:
                 self._canary_lives = True
                 return

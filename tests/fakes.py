@@ -384,6 +384,7 @@ class FakeStore:
     """Queues in memory; ``sent`` has what was sent, ``errors`` are raised at the operation they are for."""
 
     def __init__(self, *messages: ParkedMessage, clock: FakeClock | None = None) -> None:
+        self.namespace = "here.example"
         self.clock = clock or FakeClock()
         self.lying: dict[Place, list[ParkedMessage]] = {}
         for message in messages:

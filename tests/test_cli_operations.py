@@ -3,6 +3,7 @@
 import errno
 import json
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -324,11 +325,19 @@ def test_a_stranger_cannot_steer_the_terminal(shell: Shell, command: list[str]) 
     assert (result.exit_code, "\x1b" in result.stdout, "gone" in result.stdout) == (0, False, True)
 
 
+@pytest.mark.parametrize("command", [["list", "--json"], ["show", "--reveal"], ["list"], ["groups"]])
+def test_what_a_terminal_would_obey_is_escaped(shell: Shell, command: list[str]) -> None:
+    """Also what JSON itself leaves as it is: a control of one byte, or one that turns the line around."""
+    shell.lie(parked(body='{"x": "\u202e"}'.encode(), properties={"mcaReason": "a\x9b2Jb\u202e"}))
+    shown = shell("parked", *command).stdout
+    assert not [char for char in shown if not char.isprintable() and char not in "\n\t"]
+
+
 def test_half_a_character_is_no_failure(shell: Shell) -> None:
-    """A body may hold what no stream can take; it is shown as a question mark."""
+    """A body may hold what no stream can take; it is shown as JSON escapes it."""
     shell.lie(parked(body=b'{"x": "\\ud800"}'))
     result = shell("parked", "show", "--reveal")
-    assert (result.exit_code, '"x": "?"' in result.stdout) == (0, True)
+    assert (result.exit_code, '"x": "\\ud800"' in result.stdout) == (0, True)
 
 
 def test_show_tells_what_speaks_against_a_replay(shell: Shell) -> None:
@@ -399,7 +408,7 @@ def test_replay_by_filters_makes_its_plan(shell: Shell) -> None:
     assert result.exit_code == 0
     assert numbers(shell.store) == [1, 2, 9]
     assert "at 100/s, 1 of them first" in result.stderr
-    assert len((shell.state / "audit.jsonl").read_text().splitlines()) == 1
+    assert len((shell.state / "audit.jsonl").read_text().splitlines()) == 2
     # The same command again chooses anew.
     shell.store.lying[REJECTIONS].append(parked(11))
     assert shell("parked", "replay", *WHY, "--yes", "--rate", "100/s", "--canary", "1").exit_code == 0
@@ -614,6 +623,8 @@ def test_discarding_asks_for_the_count(shell: Shell, typed: str, code: int, left
     shell.lie(parked())
     result = shell("parked", "discard", "--reason", "Refused", *WHY, stdin=f"{typed}\n")
     assert (result.exit_code, len(shell.store.lying[REJECTIONS])) == (code, left)
+    # Nobody is left with a file of personal data for having said no.
+    assert len(list(shell.state.glob("discarded-*"))) == 1 - left
 
 
 def test_discarding_everything_needs_a_filter(shell: Shell) -> None:
@@ -695,6 +706,18 @@ def test_what_is_no_export_is_not_sent(shell: Shell) -> None:
     Path("mend").write_text("{}")
     assert "line 1: not a line of an export" in shell("parked", "import", "mend", *WHY, "--yes").stderr
     assert shell("parked", "import", "absent", *WHY, "--yes").exit_code == 1
+    shell.lie(parked(1))
+    Path("mend").unlink()
+    record = json.loads(export(shell).read_text())
+    for wrong in (
+        {"properties": {"a": {"type": "int", "value": 2**31}}},
+        {"properties": {"a": {"type": "boolean", "value": "yes"}}},
+        {"subject": 5},
+    ):
+        Path("mend").write_text(json.dumps(record | wrong))
+        result = shell("parked", "import", "mend", *WHY, "--yes")
+        assert (result.exit_code, "line 1: not a line of an export" in result.stderr) == (1, True)
+    assert shell.store.sent == []
     Path("mend").write_bytes(b"\xda\xff")
     result = shell("parked", "import", "mend", *WHY, "--yes")
     assert (result.exit_code, result.stderr) == (1, "mend: not UTF-8: nothing was sent\n")
@@ -708,8 +731,30 @@ def test_a_message_that_is_gone_is_told_apart(shell: Shell) -> None:
     result = shell("parked", "import", str(file), *WHY, "--yes")
     assert (result.exit_code, numbers(shell.store)) == (4, [1])
     assert "1 are gone or changed" in result.stderr
-    shell.store.too_large = {1}
+    shell.store.too_large = {2}
     assert shell("parked", "import", str(file), *WHY, "--yes", "--restore").exit_code == 4
+
+
+def test_a_file_is_sent_once(shell: Shell) -> None:
+    """However often it is given: neither what replaced its message nor what was restored."""
+    shell.lie(parked(1), parked(2))
+    file = export(shell)
+    shell.store.remove(REJECTIONS, 2)
+    restore = ["parked", "import", str(file), *WHY, "--yes", "--restore"]
+    assert (shell(*restore).exit_code, numbers(shell.store)) == (0, [1, 2])
+    result = shell(*restore)
+    assert (result.exit_code, numbers(shell.store)) == (3, [1, 2])
+    assert "they were sent before" in result.stderr
+
+
+def test_two_lines_for_one_message_are_refused(shell: Shell) -> None:
+    """One of the two would be lost: each needs a number of its own."""
+    shell.lie(parked(1))
+    file = export(shell)
+    file.write_text(f"{file.read_text()}\n{file.read_text()}\n")
+    result = shell("parked", "import", str(file), *WHY, "--yes")
+    assert (result.exit_code, shell.store.sent) == (1, [])
+    assert "line 2: the sequenceNumber of line 1" in result.stderr
 
 
 @pytest.mark.usefixtures("terminal")
@@ -718,6 +763,29 @@ def test_restoring_is_asked_for(shell: Shell) -> None:
     Path("mend").write_text(json.dumps(to_record(parked(1))))
     result = shell("parked", "import", "mend", *WHY, "--restore", stdin="n\n")
     assert (result.exit_code, shell.store.sent) == (5, [])
+
+
+def test_a_plan_that_was_begun_is_not_overwritten(shell: Shell) -> None:
+    """What its journal tells would be lost with it."""
+    shell.lie(*three())
+    assert shell("parked", "plan", "-o", "plan").exit_code == 0
+    assert shell("parked", "plan", "-o", "plan").exit_code == 0
+    shell("parked", "replay", "plan", *WHY, "--yes")
+    result = shell("parked", "plan", "-o", "plan")
+    assert (result.exit_code, "plan was begun" in result.stderr) == (5, True)
+
+
+def test_half_an_export_is_not_left(shell: Shell) -> None:
+    """It would look whole, and the same command would not write it again."""
+    shell.lie(parked(1))
+
+    def peek(place: Place, first: int = 1) -> Iterator[ParkedMessage]:
+        yield parked(first)
+        raise ServiceBusConnectionError(message="cut")
+
+    shell.patch.setattr(shell.store, "peek", peek)
+    assert shell("parked", "export", "-o", "mend").exit_code == 1
+    assert not Path("mend").exists()
 
 
 def test_an_export_overwrites_nothing(shell: Shell) -> None:

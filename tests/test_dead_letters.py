@@ -33,6 +33,7 @@ STAMPED = {
 }
 ORDER = Order(
     run="a-run",
+    namespace="here.example",
     action=Action.REPLAY,
     target="agreement-acceptances",
     selection="{}",
@@ -188,6 +189,12 @@ def test_a_plan_of_a_partitioned_queue_is_sorted(tmp_path: Path) -> None:
     plan, _ = write(tmp_path / "p", [parked(2**49 + 1), parked(3)])
     assert plan.index(parked().place, 3) == 0
     assert plan.fits(parked(2**49 + 1), 1)
+
+
+def test_a_message_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    """Applying would wait for the second until it gave up, and call it locked."""
+    plan, _ = write(tmp_path / "p", [parked(3), parked(2), parked(3)])
+    assert (plan.count, plan.index(parked().place, 3)) == (2, 1)
 
 
 @pytest.mark.parametrize(

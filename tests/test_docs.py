@@ -2,12 +2,15 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import BaseModel
 from typer import Typer
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from agreements import access, handler, settings, telemetry
@@ -29,6 +32,9 @@ SETTINGS = [
 ]
 REASONS = list(Reason)
 ENTITIES = json.loads((ROOT / "infra" / "service-bus.json").read_text())
+
+
+COMMANDS = re.findall(r"^ *agreements (.+?)(?: \|.*)?$", OPERATIONS, re.MULTILINE)
 
 
 def reasons_table() -> str:
@@ -208,3 +214,12 @@ def test_everyone_who_acts_is_told() -> None:
     """Who must act is one of those that the README's first table names."""
     head = README.split("## Publishing", 1)[0]
     assert all(actor.split()[0] in head for actor in Actor)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_of_the_runbooks_can_be_given(words: str) -> None:
+    """Whoever copies one in the night gets no usage error: names, options and required ones are right."""
+    command, given = typer.main.get_command(app), shlex.split(words)
+    while isinstance(command, TyperGroup):
+        command = command.commands[given.pop(0)]
+    command.make_context("agreements", given)

@@ -177,3 +177,9 @@ def test_no_value_is_shown_by_accident() -> None:
     message = parked(properties={"name": "Quintanilla"})
     assert "Quintanilla" not in repr(message)
     assert message.plain_properties["name"] == "Quintanilla"
+
+
+@pytest.mark.parametrize("milliseconds", [10**17, -(10**17)])
+def test_a_timestamp_beyond_the_calendar_is_a_number(milliseconds: int) -> None:
+    """What a publisher should not have sent hides no other message."""
+    assert Value(AmqpType.TIMESTAMP, milliseconds).text == str(milliseconds)

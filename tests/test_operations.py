@@ -1,16 +1,16 @@
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agreements import audit, operations
-from agreements.dead_letters import Action, Plan
+from agreements.dead_letters import Action, Plan, PlanError
 from agreements.endings import Endings
 from agreements.messages import ParkedMessage, Place, State
-from agreements.operations import Names, Operations, Result
+from agreements.operations import Names, Operations, Restored, Result
 from agreements.replays import Pace
 from agreements.selection import Selection
 from tests.fakes import NOW, REJECTIONS, FakeStore, parked
@@ -25,7 +25,13 @@ RETRIES = Place("agreement-retries")
 
 
 def built(store: FakeStore) -> Operations:
-    return Operations(store=store, names=NAMES, now=lambda: NOW, pause=store.clock.sleep)
+    return Operations(
+        store=store,
+        names=NAMES,
+        now=lambda: NOW,
+        pause=store.clock.sleep,
+        signed_in=lambda: "user o-i-d",
+    )
 
 
 def planned(at: Operations, path: Path, action: Action = Action.REPLAY) -> Plan:
@@ -85,20 +91,21 @@ def test_a_plan_is_applied_and_audited(tmp_path: Path, caplog: pytest.LogCapture
     assert at.progress(plan) == operations.Progress(begun=False, remaining=2)
     assert applied(at, plan, tmp_path) == Result(done=2, left=Counter(), remaining=0, stopped=None)
     assert at.progress(plan) == operations.Progress(begun=True, remaining=0)
-    [entry] = audited(tmp_path)
-    assert entry == {
+    [begun, ended] = audited(tmp_path)
+    entry = {
         "at": NOW.isoformat(timespec="seconds"),
         "who": operations.operator(),
+        "signedInAs": "user o-i-d",
+        "namespace": "here.example",
         "action": "replay",
         "why": "mended",
         "run": plan.order.run,
         "planHash": plan.hash.hexdigest(),
         "chosen": 2,
-        "done": 2,
-        "left": {},
-        "remaining": 0,
-        "stopped": None,
     }
+    assert begun == {"state": "begun", **entry}
+    entry |= {"state": "ended", "done": 2, "left": {}, "remaining": 0, "stopped": None}
+    assert ended == entry
     assert json.loads(caplog.messages[-1]) == {"audit": entry}
     assert plan.order.marks["agreement-rejections"] == 2
     assert (tmp_path / "plan").stat().st_mode & 0o777 == 0o600
@@ -109,12 +116,17 @@ def test_a_run_that_stops_tells_why(tmp_path: Path) -> None:
     store = FakeStore(parked(1), parked(2))
     at = built(store)
     plan = planned(at, tmp_path / "plan")
-    run = plan.order.run
-    again = parked(3, properties={"mcaReplayRun": run, "mcaReplayedFrom": "x"})
-    store.lying[REJECTIONS].append(again)
+    again = parked(3, properties={"mcaReplayRun": plan.order.run, "mcaReplayedFrom": "x"})
+    send = store.send
+
+    def come_back(queue: str, messages: Sequence[ParkedMessage]) -> list[int]:
+        store.lying[REJECTIONS].append(again)
+        return send(queue, messages)
+
+    store.send = come_back  # type: ignore[method-assign]  # what was sent comes back at once
     result = applied(at, plan, tmp_path, Pace(canary=1))
     assert (result.done, result.remaining, result.stopped) == (1, 1, "the canary was parked again: 1 Refused")
-    assert audited(tmp_path)[0]["stopped"] == result.stopped
+    assert audited(tmp_path)[-1]["stopped"] == result.stopped
 
 
 def test_a_run_that_fails_is_audited_too(tmp_path: Path) -> None:
@@ -125,7 +137,50 @@ def test_a_run_that_fails_is_audited_too(tmp_path: Path) -> None:
     store.errors["send"] = [OSError("cut")]
     with pytest.raises(OSError, match="cut"):
         applied(at, plan, tmp_path)
-    assert audited(tmp_path)[0]["stopped"] == "it failed"
+    assert audited(tmp_path)[-1]["stopped"] == "it failed"
+
+
+def test_a_run_that_is_killed_left_its_who_and_why(tmp_path: Path) -> None:
+    """The first record is on disk before the first message is touched."""
+    store = FakeStore(parked(1))
+    at = built(store)
+    plan = planned(at, tmp_path / "plan", Action.DISCARD)
+    before: list[dict[str, object]] = []
+
+    def stopping() -> bool:
+        before.extend(audited(tmp_path))
+        return False
+
+    at.apply(
+        plan,
+        why="mended",
+        pace=Pace(),
+        audit_file=tmp_path / "deep" / "audit.jsonl",
+        told=lambda _: None,
+        stopping=stopping,
+    )
+    assert (before[0]["state"], before[0]["why"]) == ("begun", "mended")
+
+
+def test_a_plan_is_for_one_namespace(tmp_path: Path) -> None:
+    """Elsewhere its messages would be found gone, and noted as dealt with."""
+    store = FakeStore(parked(1))
+    plan = planned(built(store), tmp_path / "plan")
+    store.namespace = "there.example"
+    with pytest.raises(PlanError, match=r"a plan for here\.example, and this is there\.example"):
+        built(store).progress(plan)
+    with pytest.raises(PlanError, match=r"there\.example"):
+        applied(built(store), plan, tmp_path)
+    store.namespace = "here.example"
+    assert applied(built(store), plan, tmp_path).done == 1
+
+
+def test_who_is_at_work_is_told_without_a_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own register counts, and not a variable that anybody sets; a container may have none."""
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert "somebody-else" not in operations.operator()
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert operations.operator().startswith("4000000@")
 
 
 def test_a_plan_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -179,11 +234,31 @@ def test_restoring_counts_what_does_not_fit(tmp_path: Path) -> None:
     store = FakeStore()
     store.too_large = {2}
     restored = [parked(number) for number in range(1, 150)]
-    audit_file = tmp_path / "deep" / "audit.jsonl"
-    assert built(store).restore(restored, why="undone", audit_file=audit_file) == 1
+    assert restore(store, restored, tmp_path) == Restored(chosen=149, refused=1)
     assert len(store.sent) == 148
-    entry = audited(tmp_path)[0]
-    assert (entry["action"], entry["chosen"], entry["left"]) == ("restore", 149, 1)
+    [begun, ended] = audited(tmp_path)
+    assert (begun["state"], begun["action"], begun["chosen"]) == ("begun", "restore", 149)
+    assert (ended["state"], ended["done"], ended["left"]) == ("ended", 148, 1)
+
+
+def restore(store: FakeStore, messages: list[ParkedMessage], folder: Path) -> Restored:
+    audit_file = folder / "deep" / "audit.jsonl"
+    return built(store).restore(
+        messages, messages, file=folder / "journal", digest="d", why="undone", audit_file=audit_file
+    )
+
+
+def test_a_restore_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    """What was sent is not sent again, neither after a failure nor when the same is given once more."""
+    store = FakeStore()
+    store.errors["send"] = [None, OSError("cut")]
+    restored = [parked(number) for number in range(1, 251)]
+    with pytest.raises(OSError, match="cut"):
+        restore(store, restored, tmp_path)
+    assert audited(tmp_path)[-1]["done"] == 100
+    assert restore(store, restored, tmp_path) == Restored(chosen=150, refused=0)
+    assert restore(store, restored, tmp_path) == Restored(chosen=0, refused=0)
+    assert sorted(message.sequence_number for _, message in store.sent) == list(range(1, 251))
 
 
 def test_equal_filters_have_one_plan(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from time import time
+from time import monotonic, time
 from typing import Any
 from uuid import UUID
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
 from azure.servicebus.amqp import AmqpAnnotatedMessage
-from azure.servicebus.exceptions import MessagingEntityNotFoundError
+from azure.servicebus.exceptions import MessagingEntityNotFoundError, ServiceBusError
 
 from agreements import amqp
 from agreements.dead_letters import replayed
@@ -158,6 +158,13 @@ def test_a_sequence_body_is_shown_as_json(bus: Bus) -> None:
     assert (message.body_kind, message.body) == (BodyKind.SEQUENCE, b'[["a", 1]]')
 
 
+def test_a_property_of_no_simple_type_is_shown(bus: Bus) -> None:
+    """A list may not be there at all; where it is, the messages around it are seen all the same."""
+    bus.send(ServiceBusMessage(b"{}", application_properties={"list": [1, "a"]}))  # type: ignore[dict-item]  # it should not be
+    [message] = bus.lying()
+    assert message.properties["list"] == Value.string('[1, "a"]')
+
+
 def test_nothing_is_invented_for_a_bare_message(bus: Bus) -> None:
     """What a publisher left out stays out of the copy."""
     bus.sender.send_messages(ServiceBusMessage(b"{}"), timeout=SECONDS)
@@ -174,6 +181,15 @@ def test_peeking_goes_through_a_deep_queue_and_leaves_it(bus: Bus) -> None:
     assert bus.parked.highest(QUEUE) == numbers[-1]
     assert [m.sequence_number for m in bus.parked.peek(QUEUE, numbers[-2])] == numbers[-2:]
     assert {m.delivery_count for m in bus.lying()} == {0}
+
+
+def test_a_namespace_has_one_name(bus: Bus) -> None:
+    """However it was written in the settings, a plan that was made for it fits it."""
+    with ServiceBusClient.from_connection_string(
+        "Endpoint=sb://Contoso.servicebus.windows.net;SharedAccessKeyName=n;SharedAccessKey=k"
+    ) as client:
+        assert Parked(client, SECONDS).namespace == "contoso.servicebus.windows.net"
+    assert bus.parked.namespace.startswith("localhost:")
 
 
 def test_an_empty_place_has_no_highest_number(bus: Bus) -> None:
@@ -251,7 +267,7 @@ def test_a_connection_that_was_lost_is_survived(bus: Bus) -> None:
 
 def late(taking: Taking) -> None:
     """Let it be so late that the locks are half used up."""
-    taking._now = lambda: datetime.now(UTC) + timedelta(seconds=40)  # noqa: SLF001 - a clock for the test
+    taking._clock = lambda: monotonic() + 40  # noqa: SLF001 - a clock for the test
 
 
 def test_locks_are_kept(bus: Bus) -> None:
@@ -273,6 +289,23 @@ def test_locks_are_kept(bus: Bus) -> None:
         assert {m.delivery_count for m in bus.lying()} == {0}
         assert before
         assert (in_hand.received.locked_until_utc or before) > before + timedelta(seconds=30)
+
+
+def test_a_clock_that_is_behind_renews_no_later(bus: Bus) -> None:
+    """How long a lock holds is not what our clock makes of the broker's: it is renewed within the minute."""
+    bus.many(1)
+    bus.clock.ahead = 200
+    with bus.parked.taking(QUEUE) as taking:
+        assert taking.page(1, SECONDS)
+        assert taking.lock_seconds == 60
+
+
+def test_a_clock_that_is_far_ahead_is_told(bus: Bus) -> None:
+    """The SDK would take every lock for expired, and remove nothing."""
+    bus.many(1)
+    bus.clock.ahead = -90
+    with bus.parked.taking(QUEUE) as taking, pytest.raises(ServiceBusError, match="clock is ahead"):
+        taking.page(1, SECONDS)
 
 
 def test_a_lock_that_is_lost_is_let_go(bus: Bus) -> None:

@@ -15,6 +15,7 @@ from tests.fakes import REJECTIONS, FakeStore, Taken, parked
 from tests.test_dead_letters import ORDER, RELEASE, STAMP, write
 
 RETRIES = Place("agreement-retries")
+NONE = Endings(0, Counter())
 
 
 class CrashError(Exception):
@@ -261,7 +262,7 @@ def test_a_canary_goes_first(tmp_path: Path) -> None:
     """The others follow once the first have come to their ending."""
     store = mixed(10)
     stage = Stage(tmp_path, store)
-    stage.endings = [Endings(2, Counter()), Endings(0, Counter())]
+    stage.endings = [NONE, Endings(2, Counter()), NONE]
     stage.run(Pace(canary=2))
     assert stage.told == [2, 8]
     assert store.clock.slept == [1.0]
@@ -271,10 +272,19 @@ def test_a_canary_that_comes_back_stops_all(tmp_path: Path) -> None:
     """Nothing more is sent when the first are parked again."""
     store = mixed(10)
     stage = Stage(tmp_path, store)
-    stage.endings = [Endings(0, Counter({"Refused": 2}))]
+    stage.endings = [NONE, Endings(0, Counter({"Refused": 2}))]
     with pytest.raises(StoppedError, match="the canary was parked again: 2 Refused"):
         stage.run(Pace(canary=2))
     assert len(store.sent) == 2
+
+
+def test_an_earlier_runs_failures_stop_no_later_run(tmp_path: Path) -> None:
+    """Once the cause is mended the same plan goes on, although what came back before still lies there."""
+    store = mixed(10)
+    stage = Stage(tmp_path, store)
+    stage.endings = [Endings(0, Counter(Refused=2))]
+    stage.run(Pace(canary=2, stop_after_failures=1))
+    assert stage.told == [2, 8]
 
 
 def test_waiting_for_a_canary_can_be_stopped(tmp_path: Path) -> None:
@@ -291,7 +301,7 @@ def test_a_run_stops_after_so_many_failures(tmp_path: Path) -> None:
     store = mixed(250)
     store.page_size = 10
     stage = Stage(tmp_path, store)
-    stage.endings = [Endings(0, Counter(Refused=1)), Endings(0, Counter(Refused=2, Superseded=1))]
+    stage.endings = [NONE, Endings(0, Counter(Refused=1)), Endings(0, Counter(Refused=2, Superseded=1))]
     with pytest.raises(StoppedError, match="3 were parked again: 2 Refused, 1 Superseded"):
         stage.run(Pace(stop_after_failures=3, rate=5))
     # It looks every two seconds, not after each batch.

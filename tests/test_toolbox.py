@@ -32,6 +32,16 @@ def test_operations_look_at_the_queues_of_the_settings(environment: Mapping[str,
     at = toolbox.operations(given)
     assert list(at.messages(at.names.dead_letter_queues[:1])) == []
     assert at.now().tzinfo
+    assert at.signed_in() is None, "a key is nobody"
+    at.store.close()
+
+
+def test_who_signed_in_is_told_for_the_audit() -> None:
+    """Where no key opens the namespace, it is whoever the credential turned out to be, by ids alone."""
+    given = settings.read(BusSettings, {"ServiceBus__fullyQualifiedNamespace": "n.servicebus.windows.net"})
+    at = toolbox.operations(given)
+    assert at.signed_in() == "an identity that its token does not tell"
+    assert at.store.namespace == "n.servicebus.windows.net"
     at.store.close()
 
 

@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -78,15 +78,16 @@ def rate(text: str | None) -> float | None:
 
 def own_plan(
     at: Operations, action: Action, chosen: Filters, messages: Callable[[], Iterator[ParkedMessage]],
-    max_replays: int = 3,
+    max_replays: int = 3, *, once: bool = False,
 ) -> Plan:  # fmt: skip
-    """Return the plan for some filters: one that is unfinished, or else a new one."""
-    path = plan_of(folder(), action, chosen.told)
+    """Return the plan for some filters: one that is unfinished, or else a new one; if once, any begun."""
+    path = plan_of(folder(), action, f"{at.store.namespace} {chosen.told}")
     if path.exists():
         plan = Plan(path)
         progress = at.progress(plan)
-        if progress.begun and progress.remaining:
-            output.say(f"resuming {path}")
+        if progress.begun and (progress.remaining or once):
+            if progress.remaining:
+                output.say(f"resuming {path}")
             return plan
         # One that nobody began to apply is as old as it is: others may wait by now.
         put_away(plan)
@@ -99,7 +100,8 @@ def own_plan(
         limit=chosen.limit,
         max_replays=max_replays,
     )
-    tell_summary(summary)
+    # Doubts are about messages as they lie, and not as a file has mended them.
+    tell_summary(replace(summary, doubts=Counter()) if once else summary)
     return Plan(path)
 
 
@@ -117,8 +119,14 @@ def _tell(what: str, counted: Counter[str]) -> None:
         output.say(f"  {count:>7}  {reason or '(no reason)'}")
 
 
-def apply(at: Operations, plan: Plan, wish: Wish, **more: Callable[[ParkedMessage], ParkedMessage]) -> int:
-    """Ask, check and apply; tell the result and return the exit code."""
+def apply(
+    at: Operations,
+    plan: Plan,
+    wish: Wish,
+    prepare: Callable[[], object] = lambda: None,
+    **more: Callable[[ParkedMessage], ParkedMessage],
+) -> int:
+    """Ask, check, prepare and apply; tell the result and return the exit code."""
     remaining = at.progress(plan).remaining
     if not remaining:
         output.say("nothing to do")
@@ -126,6 +134,7 @@ def apply(at: Operations, plan: Plan, wish: Wish, **more: Callable[[ParkedMessag
     _ask(plan, remaining, wish)
     if wish.checked and plan.order.target:
         _check(at, plan)
+    prepare()
     with output.stopping() as stopping, _progress(remaining) as told:
         try:
             result = at.apply(
@@ -137,12 +146,12 @@ def apply(at: Operations, plan: Plan, wish: Wish, **more: Callable[[ParkedMessag
                 stopping=stopping,
                 **more,
             )
-        except ServiceBusError:
+        except (ServiceBusError, OSError, KeyboardInterrupt):
             output.say(_how_to_resume(plan))
             raise
     _tell_result(plan, result)
-    parked = _follow(at, plan.order, result) if wish.wait and plan.order.target else Counter[str]()
-    return output.PARTLY if result.stopped or result.left or result.remaining or parked else 0
+    good = _follow(at, plan.order, result) if wish.wait and plan.order.target else True
+    return 0 if good and not (result.stopped or result.left or result.remaining) else output.PARTLY
 
 
 def _ask(plan: Plan, remaining: int, wish: Wish) -> None:
@@ -211,11 +220,12 @@ def _tell_result(plan: Plan, result: Result) -> None:
 
 
 def _how_to_resume(plan: Plan) -> str:
-    return f"to resume, give the same command again; plan and journal: {plan.path}"
+    return f"to resume, give the same command again\nplan and journal: {plan.path}"
 
 
-def _follow(at: Operations, order: Order, result: Result) -> Counter[str]:
-    with output.stopping() as stopping:
+def _follow(at: Operations, order: Order, result: Result) -> bool:
+    """Print the tally once every copy has ended, or at once of a run that was stopped; tell if it is good."""
+    with output.stopping("no longer following: what is under way goes on by itself") as stopping:
         seen: list[int] = []
 
         def told(endings: Endings) -> None:
@@ -223,7 +233,7 @@ def _follow(at: Operations, order: Order, result: Result) -> Counter[str]:
                 seen.append(endings.under_way)
                 output.say(f"under way: {endings.under_way}")
 
-        endings = at.follow(order, told, stopping)
+        endings = at.follow(order, told, lambda: result.stopped is not None or stopping())
     parked = endings.parked
     output.print_json(
         {
@@ -233,4 +243,4 @@ def _follow(at: Operations, order: Order, result: Result) -> Counter[str]:
             "parkedAgain": dict(parked),
         }
     )
-    return parked
+    return not (parked or endings.under_way)

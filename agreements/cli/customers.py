@@ -97,11 +97,10 @@ def _print(
     for agreement in newest:
         contact = agreement.primary_contact
         who = f"{contact.first_name} {contact.last_name} <{contact.email}>" if reveal else output.HIDDEN
-        typer.echo(f"  {agreement.date_agreed.date()}  {agreement.type}  {who}")
+        typer.echo(output.plain(f"  {agreement.date_agreed.date()}  {agreement.type}  {who}"))
     typer.echo(f"waiting: {len(waiting)}")
     now = datetime.now(UTC)
     for message in waiting:
         since = output.age(message.enqueued_time, now)
-        typer.echo(
-            f"  {message.place}, {message.sequence_number}: {message.reason or message.state}, {since}"
-        )
+        waits = f"  {message.place}, {message.sequence_number}: {message.reason or message.state}, {since}"
+        typer.echo(output.plain(waits))

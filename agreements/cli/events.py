@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agreements import identity
-from agreements.cli import output
+from agreements.cli import output, talk
 from agreements.cli.options import Json, Reveal
 from agreements.cli.parked import operations
 from agreements.deliveries import Property
@@ -39,11 +39,9 @@ def trace(
         else:
             _print(row, message, now)
     if not seen:
-        output.say(
-            "It waits nowhere: it was confirmed, or it never came. The log tells, where customDimensions"
-        )
-        output.say(
-            "or the message have its correlation id or origin; see docs/operations.md, How to find an event."
+        talk.tell(
+            "It waits nowhere: it was confirmed, or it never came. The log tells, by its correlation id or"
+            " origin; see docs/operations.md, Find an event."
         )
     raise typer.Exit(0 if seen else output.NOTHING)
 
@@ -87,7 +85,7 @@ def _print(row: dict[str, object], message: ParkedMessage, now: datetime) -> Non
         typer.echo(f"  comes again at {message.scheduled_for.isoformat(timespec='seconds')}")
     if message.reason:
         typer.echo(output.plain(f"  {message.reason}: {message.advice}"))
-    typer.echo(f"  event id        {row['eventId']}")
+    typer.echo(output.plain(f"  event id        {row['eventId']}"))
     typer.echo(f"  correlation id  {row['correlationId']} (finds its log lines)")
     properties = row["properties"]
     for name, value in properties.items() if isinstance(properties, dict) else ():

@@ -73,8 +73,9 @@ def print_json(row: Row) -> None:
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
-    """Return JSON in every script, but for half characters, which no stream can take."""
-    return json.dumps(value, indent=indent, ensure_ascii=False).encode(errors="replace").decode()
+    """Return JSON in every script; what a terminal would obey, and half characters, as JSON escapes them."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def plain(value: object) -> str:
@@ -172,7 +173,7 @@ _HARMLESS = re.compile(rf"{_GUID.pattern}|[\d:.TZ+-]{{1,40}}|MicrosoftCustomerAg
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
+def stopping(told: str = "stopping after the batch in hand …") -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C ask politely while the block runs; a second one is not polite."""
     asked = False
 
@@ -181,7 +182,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("stopping after the batch in hand …")
+        say(told)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -60,6 +60,7 @@ def list_(chosen: Filters, *, as_json: Json = False, reveal: Reveal = False) -> 
                 output.print_json(_row(message, reveal=reveal))
             else:
                 _print_line(message, now, first=count == 1, reveal=reveal)
+    _tell_nothing(count)
     raise typer.Exit(0 if count else output.NOTHING)
 
 
@@ -90,6 +91,7 @@ def groups(chosen: Filters, *, as_json: Json = False) -> None:
     ]
     if not as_json and rows:
         output.print_table(("COUNT", "OLDEST", "REASON", "WHAT TO DO"), rows)
+    _tell_nothing(counted.total())
     raise typer.Exit(0 if counted else output.NOTHING)
 
 
@@ -106,7 +108,13 @@ def show(chosen: Filters, *, reveal: Reveal = False) -> None:
         for message in found(at, chosen):
             count += 1
             typer.echo(output.dumps(_whole(message, reveal=reveal), indent=2))
+    _tell_nothing(count)
     raise typer.Exit(0 if count else output.NOTHING)
+
+
+def _tell_nothing(count: int) -> None:
+    if not count:
+        output.say("nothing found")
 
 
 def _row(message: ParkedMessage, *, reveal: bool) -> output.Row:

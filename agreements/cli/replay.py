@@ -22,7 +22,7 @@ from agreements.cli.applying import (
 from agreements.cli.options import Filters, Why, filtered
 from agreements.cli.parked import operations
 from agreements.dead_letters import Action, Plan
-from agreements.operations import Operations
+from agreements.operations import Operations, journal_of
 from agreements.replays import Pace
 
 _REPLAYED = ("rejections", "dead-letters")
@@ -47,6 +47,10 @@ def plan(
     Example: agreements parked plan --reason NoRelationship -o plan.jsonl
     """
     with operations() as at:
+        if journal_of(file).exists():
+            raise output.end(
+                output.REFUSED, f"{file} was begun: name another file, or remove it and its journal"
+            )
         summary = at.plan(
             file,
             Action.REPLAY,
@@ -136,7 +140,7 @@ def release(
 
 @filtered
 def discard(chosen: Filters, *, why: Why, yes: Yes = False) -> None:
-    """Remove messages for good: writes them to a file first, then asks for their count to be typed.
+    """Remove messages for good: asks for their count to be typed, and writes them to a file first.
 
     The file is one that `parked import --restore` reads. At least one filter is needed. Needs the role Azure
     Service Bus Data Receiver. Exit codes: 0 all done, 3 nothing to do, 4 partly done, 5 refused.
@@ -148,9 +152,7 @@ def discard(chosen: Filters, *, why: Why, yes: Yes = False) -> None:
     with operations() as at:
         places = chosen.places(at.names, _REPLAYED)
         plan = own_plan(at, Action.DISCARD, chosen, lambda: at.messages(places))
-        if plan.count:
-            _keep(at, plan)
-        code = apply(at, plan, Wish(why=why, pace=Pace(), yes=yes))
+        code = apply(at, plan, Wish(why=why, pace=Pace(), yes=yes), lambda: _keep(at, plan))
     raise typer.Exit(code)
 
 

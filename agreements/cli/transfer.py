@@ -17,7 +17,7 @@ from agreements.cli.options import Filters, Reveal, Why, filtered
 from agreements.cli.parked import EVERYWHERE, found, operations
 from agreements.dead_letters import Action
 from agreements.errors import EventError
-from agreements.messages import ParkedMessage, from_record, to_record
+from agreements.messages import ParkedMessage, Place, from_record, to_record
 from agreements.operations import Operations
 from agreements.replays import Pace
 from agreements.selection import Selection
@@ -33,12 +33,18 @@ def write(path: Path, messages: Iterable[ParkedMessage]) -> int:
         OSError: it cannot be written, or is there already.
     """
     count = 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        for message in messages:
-            count += 1
-            file.write(json.dumps(to_record(message), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+    try:
+        with file:
+            for message in messages:
+                count += 1
+                file.write(json.dumps(to_record(message), ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        # Half of it looks like all of it, and holds personal data that nobody asked for.
+        path.unlink()
+        raise
     return count
 
 
@@ -84,8 +90,9 @@ def import_(
     """Send exported events again, mended by hand: each takes the place of its message.
 
     Every body is checked against the contract first, and what was changed is shown by field. Resumes and
-    reports as `parked replay` does. Needs the roles Azure Service Bus Data Receiver and Data Sender. Exit
-    codes: 0 all done, 1 an event is not valid, 3 nothing to do, 4 partly done, 5 refused.
+    reports as `parked replay` does; the same file is sent once, however often it is given. Needs the roles
+    Azure Service Bus Data Receiver and Data Sender. Exit codes: 0 all done, 1 an event is not valid, 3
+    nothing to do, 4 partly done, 5 refused.
 
     Example: agreements parked import mend.jsonl --why "address corrected with the customer"
     """
@@ -97,6 +104,7 @@ def import_(
 
 def _read(file: Path) -> list[Mended]:
     problems, mended = 0, []
+    seen: dict[tuple[Place, int], int] = {}
     with output.failures():
         try:
             text = file.read_text(encoding="utf-8")
@@ -111,6 +119,10 @@ def _read(file: Path) -> list[Mended]:
         except (ValueError, EventError) as error:
             output.say(f"{file}, line {number}: {error}")
             problems += 1
+        else:
+            if (first := seen.setdefault((message.place, message.sequence_number), number)) != number:
+                output.say(f"{file}, line {number}: the sequenceNumber of line {first}: give each its own")
+                problems += 1
     if problems:
         raise output.end(output.FAILED, "nothing was sent")
     return mended
@@ -133,23 +145,33 @@ def _import(
             output.say(f"{one.message.place}, {one.message.sequence_number}: {change}")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     chosen = Filters(sources=(), selection=Selection(), limit=None, told=f"import {digest}")
-    plan = own_plan(at, Action.REPLAY, chosen, lambda: iter([each for _, each in originals]), _ANY)
+    plan = own_plan(at, Action.REPLAY, chosen, lambda: iter([each for _, each in originals]), _ANY, once=True)
     bodies = {one.message.position: one.message for one in mended}
     code = apply(at, plan, wish, mend=lambda message: bodies[message.position]) if plan.count else 0
-    gone = [one.message for one in mended if not plan.names(one.message)]
+    gone = [one.message for one in mended if not at.dealt_with(plan, one.message)]
     if not gone:
         return code
     if not restore:
         output.say(f"{len(gone)} are gone or changed where they lay, and not sent: see --restore")
         return output.PARTLY if plan.count else output.NOTHING
-    return _restore(at, gone, wish) or code
+    restored = _restore(at, [one.message for one in mended], gone, wish, digest)
+    return max({code, restored} - {output.NOTHING}, default=output.NOTHING)
 
 
-def _restore(at: Operations, messages: list[ParkedMessage], wish: Wish) -> int:
-    confirm(f"send {len(messages)} events whose message is gone to {at.names.acceptances}", wish)
-    refused = at.restore(messages, why=wish.why, audit_file=folder() / "audit.jsonl")
-    output.say(f"restored: {len(messages) - refused} of {len(messages)}")
-    return output.PARTLY if refused else 0
+def _restore(
+    at: Operations, messages: list[ParkedMessage], gone: list[ParkedMessage], wish: Wish, digest: str
+) -> int:
+    confirm(f"send {len(gone)} events whose message is gone to {at.names.acceptances}", wish)
+    digest = hashlib.sha256(f"{at.store.namespace} {digest}".encode()).hexdigest()
+    journal = folder() / f"restore-{digest[:8]}.journal"
+    restored = at.restore(
+        messages, gone, file=journal, digest=digest, why=wish.why, audit_file=folder() / "audit.jsonl"
+    )
+    if not restored.chosen:
+        output.say(f"nothing to do: they were sent before, as {journal} tells")
+        return output.NOTHING
+    output.say(f"restored: {restored.chosen - restored.refused} of {restored.chosen}")
+    return output.PARTLY if restored.refused else 0
 
 
 def differences(before: ParkedMessage, after: ParkedMessage, *, reveal: bool) -> Iterator[str]:
