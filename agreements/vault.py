@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
 from azure.keyvault.secrets import SecretClient, SecretProperties
 from pydantic import SecretStr
 
@@ -21,6 +26,7 @@ _REASONS = {
     403: Reason.VAULT_REFUSED,
     404: Reason.REFRESH_TOKEN_MISSING,
     409: Reason.VAULT_SECRET_DELETED,
+    429: Reason.VAULT_FAILING,
 }
 
 
@@ -144,10 +150,17 @@ def _failures() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> Reason:
-    status = getattr(error, "status_code", None)
-    if status is None and isinstance(error, ClientAuthenticationError):
+    status = getattr(error, "status_code", None) or 0
+    if not status and isinstance(error, ClientAuthenticationError):
         return Reason.MANAGED_IDENTITY_MISSING
-    return _REASONS.get(status or 0, Reason.VAULT_UNREACHABLE)
+    if isinstance(error, HttpResponseError) and _disabled(error):
+        return Reason.VAULT_SECRET_DISABLED
+    return _REASONS.get(status, Reason.VAULT_FAILING if status >= 500 else Reason.VAULT_UNREACHABLE)
+
+
+def _disabled(error: HttpResponseError) -> bool:
+    # A version that somebody disabled is refused with the status of a missing role.
+    return bool(error.error and (error.error.innererror or {}).get("code") == "SecretDisabled")
 
 
 def _name(error: Exception) -> str:

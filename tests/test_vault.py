@@ -117,18 +117,27 @@ def test_a_secret_that_is_not_there(environment: Mapping[str, str]) -> None:
     assert error.reason is Reason.REFRESH_TOKEN_MISSING
 
 
+def test_a_version_that_somebody_disabled(vault: Vault) -> None:
+    """A newest version that is disabled is not taken for a missing role, which no role would mend."""
+    client: SecretClient = vault._client  # noqa: SLF001 - to do what a person does in the portal
+    client.update_secret_properties("partner-refresh-token", vault.read(AMPLE).version, enabled=False)
+    assert failure(lambda: vault.read(AMPLE)).reason is Reason.VAULT_SECRET_DISABLED
+    assert vault.store(SecretStr("another"), expires=SOON, deadline=AMPLE) == vault.read(AMPLE)
+
+
 @pytest.mark.parametrize(
     ("rule", "reason"),
     [
         ({"status": 403, "body": {"error": {"code": "Forbidden"}}}, Reason.VAULT_REFUSED),
         ({"status": 401, "body": {}}, Reason.VAULT_REFUSED),
         ({"status": 409, "body": {"error": {"code": "Conflict"}}}, Reason.VAULT_SECRET_DELETED),
-        ({"status": 503, "body": "<html>planted"}, Reason.VAULT_UNREACHABLE),
+        ({"status": 503, "body": "<html>planted"}, Reason.VAULT_FAILING),
+        ({"status": 429, "body": {"error": {"code": "Throttled"}}}, Reason.VAULT_FAILING),
         ({"status": 307, "headers": {"Location": "https://localhost:1/"}}, Reason.VAULT_UNREACHABLE),
         ({"status": 200, "body": "planted, but not JSON"}, Reason.VAULT_UNREACHABLE),
         ({"drop": "before"}, Reason.VAULT_UNREACHABLE),
     ],
-    ids=["forbidden", "unauthorized", "deleted", "failing", "redirect", "not-json", "cut"],
+    ids=["forbidden", "unauthorized", "deleted", "failing", "throttled", "redirect", "not-json", "cut"],
 )
 def test_a_refusal_is_named_by_its_remedy(
     vault: Vault, environment: Mapping[str, str], rule: dict[str, object], reason: Reason
@@ -161,7 +170,7 @@ def test_a_vault_that_asks_for_patience_is_not_waited_for(
     vault.read(AMPLE)
     before = asked(environment)
     with faults(environment, {"status": 429, "headers": {"Retry-After": "3600"}, "times": None}):
-        assert failure(lambda: vault.read(AMPLE)).reason is Reason.VAULT_UNREACHABLE
+        assert failure(lambda: vault.read(AMPLE)).reason is Reason.VAULT_FAILING
     assert asked(environment) - before == 1
 
 
