@@ -53,8 +53,8 @@ beside what is registered:
 Waiting for {minutes:g} minutes; Ctrl-C gives up."""
 _NEXT = """
 From now on the function app renews the refresh token every day; agreements
-doctor checks it.
-"""
+doctor checks it. Events that waited for a token go on by themselves;
+agreements retries release makes it at once."""
 _CLEAN_UP = """
 A credential that was made for this sign-in is to be deleted when it is over:
 
