@@ -73,7 +73,8 @@ class Application:
             TokenError: the authority gave no answer, at this or at anything that was asked of the client.
         """
         try:
-            with _Session(deadline, self.timeout) as session:
+            # The managed identity, which may have to be asked for an assertion, knows of no deadline.
+            with _Session(deadline, self.timeout) as session, deadline.bounding():
                 yield msal.ConfidentialClientApplication(
                     self.client_id,
                     client_credential=self.credential.for_msal(),

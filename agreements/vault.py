@@ -66,7 +66,7 @@ class Vault:
         Raises:
             TokenError: it could not be read.
         """
-        with _failures():
+        with _failures(deadline):
             secret = self._client.get_secret(self._name, **self._within(deadline))
         return _stored(SecretStr(secret.value or ""), secret.properties)
 
@@ -76,7 +76,7 @@ class Vault:
         Raises:
             TokenError: nothing could be stored.
         """
-        with _failures(), suppress(ResourceNotFoundError):
+        with _failures(deadline), suppress(ResourceNotFoundError):
             self._client.update_secret_properties(self._name, **self._within(deadline))
 
     def store(self, value: SecretStr, *, expires: datetime, deadline: Deadline) -> StoredToken:
@@ -85,7 +85,7 @@ class Vault:
         Raises:
             TokenError: it could not be stored; the older ones are as good as they were.
         """
-        with _failures():
+        with _failures(deadline):
             secret = self._client.set_secret(
                 self._name, value.get_secret_value(), expires_on=expires, **self._within(deadline)
             )
@@ -97,7 +97,7 @@ class Vault:
         Raises:
             TokenError: they could not be listed or disabled.
         """
-        with _failures():
+        with _failures(deadline):
             versions = self._client.list_properties_of_secret_versions(self._name, **self._within(deadline))
             older = [one for one in versions if one.enabled and _created(one) < kept.created]
             for one in older:
@@ -136,13 +136,14 @@ def _created(properties: SecretProperties) -> datetime:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
-    """Turn what the SDK raises into our error.
+def _failures(deadline: Deadline) -> Iterator[None]:
+    """Turn what the SDK raises into our error, and bound its waits by the deadline.
 
     ValueError is what it raises for an address whose answers are not those of a vault of that name.
     """
     try:
-        yield
+        with deadline.bounding():
+            yield
     except (AzureError, ValueError) as error:
         # From None: the original quotes the answer, and with it perhaps the secret.
         message = f"no answer of use from the key vault: {_name(error)}"

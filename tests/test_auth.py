@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from agreements.auth import Application, Exchange, Grant, Tokens, read_grant
 from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
-from agreements.deadline import Deadline
+from agreements.deadline import Deadline, bounded
 from agreements.errors import Reason, TokenError
 from local.entra import Registration
 from local.partner_center import serve
@@ -71,10 +71,12 @@ class FakeIdentity:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.asked: list[str] = []
+        self.bounded_by: list[float] = []
 
     def get_token(self, *scopes: str) -> "FakeIdentity":
         """Return itself, which has the newest token."""
         self.asked.extend(scopes)
+        self.bounded_by.append(bounded(1000))
         if self.error is not None:
             raise self.error
         return self
@@ -133,6 +135,15 @@ def test_without_an_identity_there_is_no_assertion(application: Application) -> 
     error = failure(lambda: replace(application, credential=none).exchange(ALIVE, AMPLE))
     assert error.reason is Reason.MANAGED_IDENTITY_MISSING
     assert "planted" not in shown(error)
+
+
+def test_an_assertion_is_waited_for_within_the_deadline(application: Application) -> None:
+    """Whoever waits for the managed identity does so no longer than for the exchange that needs it."""
+    identity = FakeIdentity(ClientAuthenticationError("no"))
+    given = replace(application, credential=FederatedIdentity(identity))
+    failure(lambda: given.exchange(ALIVE, Deadline.after(100)))
+    [seconds] = identity.bounded_by
+    assert 50 < seconds <= 100
 
 
 @pytest.mark.parametrize(

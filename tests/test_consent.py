@@ -221,7 +221,7 @@ def test_a_refused_redemption_has_its_reason(
 def test_nobody_signs_in_for_a_credential_that_is_refused(
     deployment: Deployment, consent: Consent, browser: Browser, rule: dict[str, object], reason: Reason
 ) -> None:
-    """A wrong or expired secret or certificate is found out first, and so is an endpoint that redeems none."""
+    """A wrong or expired secret or certificate is found out first, as is an endpoint that redeems none."""
     with deployment.faults({**rule, "times": None}):
         assert failure(consent, browser, TokenError).reason is reason
     assert not browser.opened

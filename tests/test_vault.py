@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, NoReturn
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -40,9 +42,11 @@ def vault(environment: Mapping[str, str]) -> Vault:
 
 
 @contextmanager
-def faults(environment: Mapping[str, str], *rules: dict[str, object]) -> Iterator[None]:
-    """Let the vault fail by these rules for a while."""
-    url, verify = f"{environment['KEY_VAULT_URL']}/_control/faults", environment["REQUESTS_CA_BUNDLE"]
+def faults(
+    environment: Mapping[str, str], *rules: dict[str, object], part: str = "KEY_VAULT_URL"
+) -> Iterator[None]:
+    """Let the vault, or another part, fail by these rules for a while."""
+    url, verify = urljoin(environment[part], "/_control/faults"), environment["REQUESTS_CA_BUNDLE"]
     requests.put(url, json=rules, verify=verify, timeout=5).raise_for_status()
     try:
         yield
@@ -181,6 +185,23 @@ def test_no_wait_outlasts_the_deadline(vault: Vault, environment: Mapping[str, s
     before = asked(environment)
     assert failure(lambda: vault.read(Deadline.after(0))).reason is Reason.VAULT_UNREACHABLE
     assert asked(environment) == before
+
+
+@pytest.mark.parametrize(
+    ("part", "rule"),
+    [("IDENTITY_ENDPOINT", {"delaySeconds": 60}), ("KEY_VAULT_URL", {"delaySeconds": 60})],
+    ids=["identity", "vault"],
+)
+def test_neither_identity_nor_tries_outlast_the_deadline(
+    environment: Mapping[str, str], part: str, rule: dict[str, object]
+) -> None:
+    """The token that the vault is asked with, and every try, are waited for within the same deadline."""
+    given = settings.read(TokenOnly, {**environment, "TOKEN_TIMEOUT_SECONDS": "50"})
+    vault = wiring.vault(given.refresh_token, given.token)
+    before = monotonic()
+    with faults(environment, {**rule, "times": None}, part=part):
+        failure(lambda: vault.read(Deadline.after(1)))
+    assert monotonic() - before < 40
 
 
 def test_an_address_that_is_no_vault(environment: Mapping[str, str]) -> None:
