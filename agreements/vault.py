@@ -161,7 +161,8 @@ def _reason(error: Exception) -> Reason:
 
 def _disabled(error: HttpResponseError) -> bool:
     # A version that somebody disabled is refused with the status of a missing role.
-    return bool(error.error and (error.error.innererror or {}).get("code") == "SecretDisabled")
+    inner = error.error.innererror if error.error else None
+    return isinstance(inner, dict) and inner.get("code") == "SecretDisabled"
 
 
 def _name(error: Exception) -> str:

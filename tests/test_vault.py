@@ -133,6 +133,7 @@ def test_a_version_that_somebody_disabled(vault: Vault) -> None:
     ("rule", "reason"),
     [
         ({"status": 403, "body": {"error": {"code": "Forbidden"}}}, Reason.VAULT_REFUSED),
+        ({"status": 403, "body": {"error": {"code": "x", "innererror": "planted"}}}, Reason.VAULT_REFUSED),
         ({"status": 401, "body": {}}, Reason.VAULT_REFUSED),
         ({"status": 409, "body": {"error": {"code": "Conflict"}}}, Reason.VAULT_SECRET_DELETED),
         ({"status": 503, "body": "<html>planted"}, Reason.VAULT_FAILING),
@@ -141,7 +142,17 @@ def test_a_version_that_somebody_disabled(vault: Vault) -> None:
         ({"status": 200, "body": "planted, but not JSON"}, Reason.VAULT_UNREACHABLE),
         ({"drop": "before"}, Reason.VAULT_UNREACHABLE),
     ],
-    ids=["forbidden", "unauthorized", "deleted", "failing", "throttled", "redirect", "not-json", "cut"],
+    ids=[
+        "forbidden",
+        "forbidden-oddly",
+        "unauthorized",
+        "deleted",
+        "failing",
+        "throttled",
+        "redirect",
+        "not-json",
+        "cut",
+    ],
 )
 def test_a_refusal_is_named_by_its_remedy(
     vault: Vault, environment: Mapping[str, str], rule: dict[str, object], reason: Reason
