@@ -264,7 +264,9 @@ def planted_in(text: str) -> list[str]:
 def test_every_reason_was_met(seen: Seen) -> None:
     """The plays reach every outcome and every kind of refusal, or nothing would be proved by them."""
     logged = {json.loads(line)["reason"] for line in _our_lines(seen) if "reason" in line}
-    assert logged >= {reason for reason in Reason if reason.actor is not Actor.APP_OWNER}
+    # The plays' refresh token lies in the environment: there is no vault that could fail.
+    elsewhere = {Reason.VAULT_FAILING}
+    assert logged >= {reason for reason in Reason if reason.actor is not Actor.APP_OWNER} - elsewhere
     assert logged >= {Reason.TOKEN_REFUSED, Reason.ACCESS_REFUSED, Reason.TOKEN_UNAVAILABLE}
     assert {json.loads(line)["outcome"] for line in _our_lines(seen)} == {
         "Confirmed",
