@@ -28,6 +28,8 @@ _LAST_SECONDS = 60.0
 # A refusal is not asked for again sooner: those already on their way would each wait for one of their own.
 _FAILURE_SECONDS = 5.0
 _CODE = re.compile(r"\w{1,64}")
+# The OAuth errors that another consent mends; Entra says the last three where a person would have to act.
+_GRANT_REFUSED = {"invalid_grant", "interaction_required", "consent_required", "login_required"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,8 @@ class Application:
             TokenError: the authority gave no answer, at this or at anything that was asked of the client.
         """
         try:
-            with _Session(deadline, self.timeout) as session:
+            # The managed identity, which may have to be asked for an assertion, knows of no deadline.
+            with _Session(deadline, self.timeout) as session, deadline.bounding():
                 yield msal.ConfidentialClientApplication(
                     self.client_id,
                     client_credential=self.credential.for_msal(),
@@ -121,7 +124,7 @@ def _refused(answer: Mapping[str, Any]) -> TokenError:
     # It goes into logs and properties: what is no code stays out of them.
     code = f"AADSTS{numbers[0]}" if numbers else error if _CODE.fullmatch(error) else None
     reason = access.no_token(error, numbers)
-    return TokenError("the token endpoint refused", code, reason, invalid_grant=error == "invalid_grant")
+    return TokenError("the token endpoint refused", code, reason, grant_refused=error in _GRANT_REFUSED)
 
 
 class RefreshToken(Protocol):
@@ -154,7 +157,7 @@ class Exchange:
         self._kept: RefreshToken | None = None
 
     def __call__(self, deadline: Deadline) -> Grant:
-        """Return a grant; after ``invalid_grant`` a newer refresh token, if there is one, is tried too.
+        """Return a grant; when it is refused, a newer refresh token, if there is one, is tried too.
 
         Raises:
             TokenError: there is none to be had.
@@ -163,7 +166,7 @@ class Exchange:
         try:
             return self._exchange(kept.value, deadline)
         except TokenError as error:
-            if not error.invalid_grant:
+            if not error.grant_refused:
                 raise
             newest = self._kept = self._refresh_tokens.read(deadline)
             if newest.version == kept.version:

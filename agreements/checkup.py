@@ -23,13 +23,14 @@ _NOT_RENEWED = (
 
 @unique
 class Role(StrEnum):
-    """Whose reach into the queues is checked."""
+    """Whose settings and whose reach into the queues are checked."""
 
     APP = "app"
     OPERATIONS = "operations"
     PUBLISHER = "publisher"
 
 
+_QUEUES = ("acceptances", "retries", "duplicates", "rejections")
 _REACH: dict[Role, list[tuple[Right, str, bool]]] = {
     Role.APP: [
         (Right.RECEIVE, "acceptances", False),
@@ -39,11 +40,12 @@ _REACH: dict[Role, list[tuple[Right, str, bool]]] = {
         (Right.SEND, "rejections", False),
     ],
     Role.OPERATIONS: [
-        (Right.RECEIVE, "rejections", False),
-        (Right.RECEIVE, "acceptances", True),
-        (Right.RECEIVE, "retries", True),
-        (Right.PEEK, "duplicates", False),
+        # What is under way there is looked at; all else is replayed, released or discarded as well.
+        (Right.PEEK, "acceptances", False),
+        *((Right.RECEIVE, queue, False) for queue in _QUEUES[1:]),
+        *((Right.RECEIVE, queue, True) for queue in _QUEUES),
         (Right.SEND, "acceptances", False),
+        (Right.SEND, "retries", False),
     ],
     Role.PUBLISHER: [(Right.SEND, "acceptances", False)],
 }
@@ -55,16 +57,22 @@ _VAULT, _TOKEN = "vault", "token exchange"
 def checks(role: Role) -> Iterator[Check]:
     """Yield the checks of this deployment, in an order in which each comes after those that it needs."""
     partner, bus = _Partner(), _Bus()
-    yield Check(name=_PARTNER, look=partner.settings)
+    if role is not Role.PUBLISHER:
+        yield from _of_partner_center(partner)
     yield Check(name=_BUS, look=bus.settings)
-    yield Check(name=_TIMING, look=_timing)
+    if role is Role.APP:
+        yield Check(name=_TIMING, look=_timing)
+    yield from bus.checks(role)
+
+
+def _of_partner_center(partner: "_Partner") -> Iterator[Check]:
+    yield Check(name=_PARTNER, look=partner.settings)
     yield Check(name="clock", look=partner.clock, needs=(_PARTNER,))
     yield Check(name=_VAULT, look=partner.read, needs=(_PARTNER,))
     yield Check(name="refresh token", look=partner.age, needs=(_VAULT,))
     yield Check(name=_TOKEN, look=partner.exchange, needs=(_PARTNER, *partner.where_the_refresh_token_lies))
     yield Check(name="MFA", look=partner.mfa, needs=(_TOKEN,))
     yield Check(name="Partner Center", look=partner.templates, needs=(_TOKEN,))
-    yield from bus.checks(role)
 
 
 def _timing(_: Deadline) -> str:

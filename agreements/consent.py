@@ -25,7 +25,8 @@ _NO_MFA = (
     "Sign in again with a second factor. If Entra asks for none, demand it: register one for this user, and "
     "let a Conditional Access policy or the security defaults require MFA."
 )
-# What an exchange of nothing tells of the app's own credential; anything else says that this was accepted.
+# What an exchange of nothing tells of the app's own credential, and of an endpoint that would redeem no
+# sign-in either; anything else says that the credential was accepted.
 _CREDENTIAL = {
     Reason.APP_UNKNOWN,
     Reason.CLIENT_ASSERTION_REFUSED,
@@ -33,6 +34,7 @@ _CREDENTIAL = {
     Reason.CLIENT_IS_PUBLIC,
     Reason.CLIENT_SECRET_EXPIRED,
     Reason.CLIENT_SECRET_WRONG,
+    Reason.TOKEN_ENDPOINT_FAILING,
     Reason.TOKEN_ENDPOINT_UNREACHABLE,
 }
 _NOBODY_CAME = "Start again, and open the address on a machine from which the loopback port can be reached."

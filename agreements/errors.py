@@ -243,6 +243,16 @@ class Reason(StrEnum):
         Actor.APP_OWNER,
         "Check KEY_VAULT_URL and the way there: DNS, firewall, private endpoint, TLS.",
     )
+    VAULT_FAILING = (
+        "VaultFailing",
+        Actor.NOBODY,
+        "Wait: the key vault is failing for the moment, or asked for fewer calls.",
+    )
+    VAULT_SECRET_DISABLED = (
+        "VaultSecretDisabled",
+        Actor.APP_OWNER,
+        "Run agreements consent, or enable the secret's newest version if it was disabled by mistake.",
+    )
     VAULT_SECRET_DELETED = (
         "VaultSecretDeleted",
         Actor.APP_OWNER,
@@ -326,7 +336,7 @@ class EventError(AgreementsError):
 class TokenError(AgreementsError):
     """No token for Partner Center; ``code`` is the token endpoint's own, if it gave one.
 
-    ``invalid_grant`` tells that it was the refresh token which was refused, and not the app.
+    ``grant_refused`` tells that it was the refresh token which was refused, and not the app.
     """
 
     def __init__(
@@ -335,12 +345,12 @@ class TokenError(AgreementsError):
         code: str | None = None,
         reason: Reason = Reason.TOKEN_UNAVAILABLE,
         *,
-        invalid_grant: bool = False,
+        grant_refused: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
-        self.invalid_grant = invalid_grant
+        self.grant_refused = grant_refused
 
 
 class OversizeError(AgreementsError):

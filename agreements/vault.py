@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
 from azure.keyvault.secrets import SecretClient, SecretProperties
 from pydantic import SecretStr
 
@@ -21,6 +26,7 @@ _REASONS = {
     403: Reason.VAULT_REFUSED,
     404: Reason.REFRESH_TOKEN_MISSING,
     409: Reason.VAULT_SECRET_DELETED,
+    429: Reason.VAULT_FAILING,
 }
 
 
@@ -60,7 +66,7 @@ class Vault:
         Raises:
             TokenError: it could not be read.
         """
-        with _failures():
+        with _failures(deadline):
             secret = self._client.get_secret(self._name, **self._within(deadline))
         return _stored(SecretStr(secret.value or ""), secret.properties)
 
@@ -70,7 +76,7 @@ class Vault:
         Raises:
             TokenError: nothing could be stored.
         """
-        with _failures(), suppress(ResourceNotFoundError):
+        with _failures(deadline), suppress(ResourceNotFoundError):
             self._client.update_secret_properties(self._name, **self._within(deadline))
 
     def store(self, value: SecretStr, *, expires: datetime, deadline: Deadline) -> StoredToken:
@@ -79,7 +85,7 @@ class Vault:
         Raises:
             TokenError: it could not be stored; the older ones are as good as they were.
         """
-        with _failures():
+        with _failures(deadline):
             secret = self._client.set_secret(
                 self._name, value.get_secret_value(), expires_on=expires, **self._within(deadline)
             )
@@ -91,7 +97,7 @@ class Vault:
         Raises:
             TokenError: they could not be listed or disabled.
         """
-        with _failures():
+        with _failures(deadline):
             versions = self._client.list_properties_of_secret_versions(self._name, **self._within(deadline))
             older = [one for one in versions if one.enabled and _created(one) < kept.created]
             for one in older:
@@ -130,13 +136,14 @@ def _created(properties: SecretProperties) -> datetime:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
-    """Turn what the SDK raises into our error.
+def _failures(deadline: Deadline) -> Iterator[None]:
+    """Turn what the SDK raises into our error, and bound its waits by the deadline.
 
     ValueError is what it raises for an address whose answers are not those of a vault of that name.
     """
     try:
-        yield
+        with deadline.bounding():
+            yield
     except (AzureError, ValueError) as error:
         # From None: the original quotes the answer, and with it perhaps the secret.
         message = f"no answer of use from the key vault: {_name(error)}"
@@ -144,10 +151,18 @@ def _failures() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> Reason:
-    status = getattr(error, "status_code", None)
-    if status is None and isinstance(error, ClientAuthenticationError):
+    status = getattr(error, "status_code", None) or 0
+    if not status and isinstance(error, ClientAuthenticationError):
         return Reason.MANAGED_IDENTITY_MISSING
-    return _REASONS.get(status or 0, Reason.VAULT_UNREACHABLE)
+    if isinstance(error, HttpResponseError) and _disabled(error):
+        return Reason.VAULT_SECRET_DISABLED
+    return _REASONS.get(status, Reason.VAULT_FAILING if status >= 500 else Reason.VAULT_UNREACHABLE)
+
+
+def _disabled(error: HttpResponseError) -> bool:
+    # A version that somebody disabled is refused with the status of a missing role.
+    inner = error.error.innererror if error.error else None
+    return isinstance(inner, dict) and inner.get("code") == "SecretDisabled"
 
 
 def _name(error: Exception) -> str:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from agreements import deliveries, telemetry
 from agreements.auth import Application, Exchange, RefreshTokens, Tokens
+from agreements.bounded import BoundedTransport
 from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
 from agreements.gate import Gate
 from agreements.handler import Handler
@@ -141,7 +142,12 @@ def vault(
     credential = credential or _azure_identity(token)
     # On this machine no token can go astray, and no name below localhost is resolved everywhere.
     loopback = urlsplit(given.vault_url).hostname in ("localhost", "127.0.0.1")
-    client = SecretClient(str(given.vault_url), credential, verify_challenge_resource=not loopback)
+    client = SecretClient(
+        str(given.vault_url),
+        credential,
+        verify_challenge_resource=not loopback,
+        transport=BoundedTransport(),
+    )
     return Vault(client, str(given.secret_name), token.timeout)
 
 
@@ -160,7 +166,8 @@ def _managed_identity(given: TokenSettings) -> ManagedIdentityCredential:
 
 def _waits(given: TokenSettings) -> dict[str, Any]:
     # By default a machine without an identity waits for one for minutes; where there is one, it is near.
-    return {"connection_timeout": min(2.0, given.timeout), "read_timeout": given.timeout, "retry_total": 1}
+    transport = BoundedTransport(connection_timeout=min(2.0, given.timeout), read_timeout=given.timeout)
+    return {"transport": transport, "retry_total": 1}
 
 
 def service_bus(

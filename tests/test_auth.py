@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from agreements.auth import Application, Exchange, Grant, Tokens, read_grant
 from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
-from agreements.deadline import Deadline
+from agreements.deadline import Deadline, bounded
 from agreements.errors import Reason, TokenError
 from local.entra import Registration
 from local.partner_center import serve
@@ -71,10 +71,12 @@ class FakeIdentity:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.asked: list[str] = []
+        self.bounded_by: list[float] = []
 
     def get_token(self, *scopes: str) -> "FakeIdentity":
         """Return itself, which has the newest token."""
         self.asked.extend(scopes)
+        self.bounded_by.append(bounded(1000))
         if self.error is not None:
             raise self.error
         return self
@@ -135,6 +137,15 @@ def test_without_an_identity_there_is_no_assertion(application: Application) -> 
     assert "planted" not in shown(error)
 
 
+def test_an_assertion_is_waited_for_within_the_deadline(application: Application) -> None:
+    """Whoever waits for the managed identity does so no longer than for the exchange that needs it."""
+    identity = FakeIdentity(ClientAuthenticationError("no"))
+    given = replace(application, credential=FederatedIdentity(identity))
+    failure(lambda: given.exchange(ALIVE, Deadline.after(100)))
+    [seconds] = identity.bounded_by
+    assert 50 < seconds <= 100
+
+
 @pytest.mark.parametrize(
     ("credential", "name"),
     [
@@ -150,7 +161,7 @@ def test_a_credential_has_a_name_and_shows_nothing_else(credential: ClientCreden
 
 
 @pytest.mark.parametrize(
-    ("number", "invalid_grant", "reason"),
+    ("number", "grant_refused", "reason"),
     [
         (700082, True, Reason.REFRESH_TOKEN_EXPIRED),
         (50173, True, Reason.REFRESH_TOKEN_REVOKED),
@@ -168,13 +179,13 @@ def test_a_denial_is_named_by_its_remedy(
     application: Application,
     environment: Mapping[str, str],
     number: int,
-    invalid_grant: bool,
+    grant_refused: bool,
     reason: Reason,
 ) -> None:
     """What Entra denies comes out of MSAL with its number and the reason that says what to do."""
     with faults(environment, {"aadsts": number}):
         error = failure(lambda: application.exchange(ALIVE, AMPLE))
-    assert (error.code, error.reason, error.invalid_grant) == (f"AADSTS{number}", reason, invalid_grant)
+    assert (error.code, error.reason, error.grant_refused) == (f"AADSTS{number}", reason, grant_refused)
 
 
 def test_no_secret_is_in_a_denial(application: Application) -> None:
@@ -262,6 +273,23 @@ def test_a_refusal_is_named_by_its_code(answer: dict[str, Any], code: str, reaso
     assert (error.code, error.reason) == (code, reason)
 
 
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        ("invalid_grant", True),
+        ("interaction_required", True),
+        ("consent_required", True),
+        ("login_required", True),
+        ("invalid_client", False),
+        ("temporarily_unavailable", False),
+    ],
+)
+def test_whether_another_consent_mends_a_refusal(error: str, refused: bool) -> None:
+    """Whatever Entra calls a grant that takes a person, a newer one in the vault is looked for."""
+    answer = {"error": error, "error_codes": [50076]}
+    assert failure(lambda: read_grant(answer)).grant_refused is refused
+
+
 def test_a_grant_shows_no_token() -> None:
     """What was granted is for those who use it, masked wherever it is shown; who it was for is left out."""
     answer = {"access_token": "planted-a", "refresh_token": "planted-r", "id_token": "planted-i"}
@@ -295,12 +323,12 @@ class FakeVault:
         return Kept(SecretStr(self.version), self.version)
 
 
-def exchange(takes: set[str], vault: FakeVault, *, invalid_grant: bool = True) -> Exchange:
+def exchange(takes: set[str], vault: FakeVault, *, grant_refused: bool = True) -> Exchange:
     """Return an exchange of the refresh tokens that are taken; all others are denied."""
 
     def answer(refresh_token: SecretStr, deadline: Deadline) -> Grant:
         if refresh_token.get_secret_value() not in takes:
-            raise TokenError("denied", invalid_grant=invalid_grant)
+            raise TokenError("denied", grant_refused=grant_refused)
         return Grant(access_token=refresh_token, expires_in=3599)
 
     return Exchange(answer, vault)
@@ -332,7 +360,7 @@ def test_a_dead_refresh_token_is_not_tried_twice() -> None:
     """When the vault has no other one, the denial goes up; a later one in the vault is found next time."""
     vault = FakeVault("dead")
     given = exchange({"two"}, vault)
-    assert failure(lambda: given(AMPLE)).invalid_grant
+    assert failure(lambda: given(AMPLE)).grant_refused
     assert vault.reads == 2
     vault.version = "two"
     assert access_token(given) == "two"
@@ -341,7 +369,7 @@ def test_a_dead_refresh_token_is_not_tried_twice() -> None:
 def test_a_refused_app_does_not_read_the_vault_again() -> None:
     """What is not the refresh token's fault is not mended by another one."""
     vault = FakeVault("one")
-    given = exchange(set(), vault, invalid_grant=False)
+    given = exchange(set(), vault, grant_refused=False)
     failure(lambda: given(AMPLE))
     assert vault.reads == 1
 

@@ -208,19 +208,21 @@ def test_a_refused_redemption_has_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"),
+    ("rule", "reason"),
     [
-        (7000215, Reason.CLIENT_SECRET_WRONG),
-        (7000222, Reason.CLIENT_SECRET_EXPIRED),
-        (700027, Reason.CLIENT_ASSERTION_REFUSED),
-        (700016, Reason.APP_UNKNOWN),
+        ({"aadsts": 7000215}, Reason.CLIENT_SECRET_WRONG),
+        ({"aadsts": 7000222}, Reason.CLIENT_SECRET_EXPIRED),
+        ({"aadsts": 700027}, Reason.CLIENT_ASSERTION_REFUSED),
+        ({"aadsts": 700016}, Reason.APP_UNKNOWN),
+        ({"method": "POST", "status": 503}, Reason.TOKEN_ENDPOINT_FAILING),
+        ({"method": "POST", "drop": "before"}, Reason.TOKEN_ENDPOINT_UNREACHABLE),
     ],
 )
 def test_nobody_signs_in_for_a_credential_that_is_refused(
-    deployment: Deployment, consent: Consent, browser: Browser, number: int, reason: Reason
+    deployment: Deployment, consent: Consent, browser: Browser, rule: dict[str, object], reason: Reason
 ) -> None:
-    """A wrong or expired secret or certificate is found out first."""
-    with deployment.faults({"aadsts": number, "times": None}):
+    """A wrong or expired secret or certificate is found out first, as is an endpoint that redeems none."""
+    with deployment.faults({**rule, "times": None}):
         assert failure(consent, browser, TokenError).reason is reason
     assert not browser.opened
 

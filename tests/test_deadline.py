@@ -2,7 +2,7 @@ from time import monotonic
 
 import pytest
 
-from agreements.deadline import Deadline
+from agreements.deadline import Deadline, bounded
 
 
 def test_a_deadline_lies_that_many_seconds_ahead() -> None:
@@ -28,3 +28,14 @@ def test_a_wait_never_takes_more_than_its_limit(limit: float, left: float) -> No
 def test_after_the_deadline_nothing_is_left(limit: float) -> None:
     """A deadline that has passed leaves zero, never a negative wait."""
     assert Deadline(monotonic() - 5).left(limit) == 0.0
+
+
+def test_a_thread_is_bounded_while_a_block_runs() -> None:
+    """Whoever cannot be handed a deadline waits no longer either; after the block, as long as ever."""
+    assert bounded(30) == 30
+    with Deadline.after(100).bounding():
+        assert bounded(30) == 30
+        with Deadline(monotonic() - 5).bounding():
+            assert bounded(30) == 0
+        assert 90 < bounded(1000) <= 100
+    assert bounded(1000) == 1000

@@ -78,11 +78,11 @@ def test_event_error_carries_its_reason_and_field() -> None:
 
 def test_token_error_carries_the_endpoints_code() -> None:
     """The code by which an administrator looks the failure up is kept as data."""
-    error = TokenError("the token endpoint refused", "AADSTS50076", Reason.MFA_DEMANDED, invalid_grant=True)
+    error = TokenError("the token endpoint refused", "AADSTS50076", Reason.MFA_DEMANDED, grant_refused=True)
     assert (str(error), error.code) == ("the token endpoint refused", "AADSTS50076")
-    assert (error.reason, error.invalid_grant) == (Reason.MFA_DEMANDED, True)
+    assert (error.reason, error.grant_refused) == (Reason.MFA_DEMANDED, True)
     error = TokenError("no answer")
-    assert (error.code, error.reason, error.invalid_grant) == (None, Reason.TOKEN_UNAVAILABLE, False)
+    assert (error.code, error.reason, error.grant_refused) == (None, Reason.TOKEN_UNAVAILABLE, False)
 
 
 def test_a_closed_gate_was_never_a_write() -> None:

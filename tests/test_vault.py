@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, NoReturn
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -40,9 +42,11 @@ def vault(environment: Mapping[str, str]) -> Vault:
 
 
 @contextmanager
-def faults(environment: Mapping[str, str], *rules: dict[str, object]) -> Iterator[None]:
-    """Let the vault fail by these rules for a while."""
-    url, verify = f"{environment['KEY_VAULT_URL']}/_control/faults", environment["REQUESTS_CA_BUNDLE"]
+def faults(
+    environment: Mapping[str, str], *rules: dict[str, object], part: str = "KEY_VAULT_URL"
+) -> Iterator[None]:
+    """Let the vault, or another part, fail by these rules for a while."""
+    url, verify = urljoin(environment[part], "/_control/faults"), environment["REQUESTS_CA_BUNDLE"]
     requests.put(url, json=rules, verify=verify, timeout=5).raise_for_status()
     try:
         yield
@@ -117,18 +121,38 @@ def test_a_secret_that_is_not_there(environment: Mapping[str, str]) -> None:
     assert error.reason is Reason.REFRESH_TOKEN_MISSING
 
 
+def test_a_version_that_somebody_disabled(vault: Vault) -> None:
+    """A newest version that is disabled is not taken for a missing role, which no role would mend."""
+    client: SecretClient = vault._client  # noqa: SLF001 - to do what a person does in the portal
+    client.update_secret_properties("partner-refresh-token", vault.read(AMPLE).version, enabled=False)
+    assert failure(lambda: vault.read(AMPLE)).reason is Reason.VAULT_SECRET_DISABLED
+    assert vault.store(SecretStr("another"), expires=SOON, deadline=AMPLE) == vault.read(AMPLE)
+
+
 @pytest.mark.parametrize(
     ("rule", "reason"),
     [
         ({"status": 403, "body": {"error": {"code": "Forbidden"}}}, Reason.VAULT_REFUSED),
+        ({"status": 403, "body": {"error": {"code": "x", "innererror": "planted"}}}, Reason.VAULT_REFUSED),
         ({"status": 401, "body": {}}, Reason.VAULT_REFUSED),
         ({"status": 409, "body": {"error": {"code": "Conflict"}}}, Reason.VAULT_SECRET_DELETED),
-        ({"status": 503, "body": "<html>planted"}, Reason.VAULT_UNREACHABLE),
+        ({"status": 503, "body": "<html>planted"}, Reason.VAULT_FAILING),
+        ({"status": 429, "body": {"error": {"code": "Throttled"}}}, Reason.VAULT_FAILING),
         ({"status": 307, "headers": {"Location": "https://localhost:1/"}}, Reason.VAULT_UNREACHABLE),
         ({"status": 200, "body": "planted, but not JSON"}, Reason.VAULT_UNREACHABLE),
         ({"drop": "before"}, Reason.VAULT_UNREACHABLE),
     ],
-    ids=["forbidden", "unauthorized", "deleted", "failing", "redirect", "not-json", "cut"],
+    ids=[
+        "forbidden",
+        "forbidden-oddly",
+        "unauthorized",
+        "deleted",
+        "failing",
+        "throttled",
+        "redirect",
+        "not-json",
+        "cut",
+    ],
 )
 def test_a_refusal_is_named_by_its_remedy(
     vault: Vault, environment: Mapping[str, str], rule: dict[str, object], reason: Reason
@@ -161,7 +185,7 @@ def test_a_vault_that_asks_for_patience_is_not_waited_for(
     vault.read(AMPLE)
     before = asked(environment)
     with faults(environment, {"status": 429, "headers": {"Retry-After": "3600"}, "times": None}):
-        assert failure(lambda: vault.read(AMPLE)).reason is Reason.VAULT_UNREACHABLE
+        assert failure(lambda: vault.read(AMPLE)).reason is Reason.VAULT_FAILING
     assert asked(environment) - before == 1
 
 
@@ -172,6 +196,23 @@ def test_no_wait_outlasts_the_deadline(vault: Vault, environment: Mapping[str, s
     before = asked(environment)
     assert failure(lambda: vault.read(Deadline.after(0))).reason is Reason.VAULT_UNREACHABLE
     assert asked(environment) == before
+
+
+@pytest.mark.parametrize(
+    ("part", "rule"),
+    [("IDENTITY_ENDPOINT", {"delaySeconds": 60}), ("KEY_VAULT_URL", {"delaySeconds": 60})],
+    ids=["identity", "vault"],
+)
+def test_neither_identity_nor_tries_outlast_the_deadline(
+    environment: Mapping[str, str], part: str, rule: dict[str, object]
+) -> None:
+    """The token that the vault is asked with, and every try, are waited for within the same deadline."""
+    given = settings.read(TokenOnly, {**environment, "TOKEN_TIMEOUT_SECONDS": "50"})
+    vault = wiring.vault(given.refresh_token, given.token)
+    before = monotonic()
+    with faults(environment, {**rule, "times": None}, part=part):
+        failure(lambda: vault.read(Deadline.after(1)))
+    assert monotonic() - before < 40
 
 
 def test_an_address_that_is_no_vault(environment: Mapping[str, str]) -> None:

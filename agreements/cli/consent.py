@@ -53,8 +53,8 @@ beside what is registered:
 Waiting for {minutes:g} minutes; Ctrl-C gives up."""
 _NEXT = """
 From now on the function app renews the refresh token every day; agreements
-doctor checks it.
-"""
+doctor checks it. Events that waited for a token go on by themselves;
+agreements retries release makes it at once."""
 _CLEAN_UP = """
 A credential that was made for this sign-in is to be deleted when it is over:
 
@@ -86,8 +86,9 @@ def consent(
     Needs PARTNER_TENANT_ID, PARTNER_CLIENT_ID, KEY_VAULT_URL and
     REFRESH_TOKEN_SECRET_NAME; and while signing in PARTNER_CLIENT_SECRET or
     PARTNER_CLIENT_CERTIFICATE: without, this says how to make one. The vault
-    is written as whoever is signed in with az login. A sign-in without MFA, of
-    another tenant or without the permission is refused and nothing is stored.
+    is written as whoever is signed in with az login, who needs the role Key
+    Vault Secrets Officer there. A sign-in without MFA, of another tenant or
+    without the permission is refused and nothing is stored.
 
     Exit code 0 when it is stored, 1 when it failed, 2 when a setting is
     missing, 5 when the sign-in was refused.

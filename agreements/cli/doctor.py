@@ -19,14 +19,17 @@ _STYLES = {Status.OK: "green", Status.FAILED: "bold red", Status.SKIPPED: "yello
 
 def doctor(
     *,
-    role: Annotated[Role, typer.Option(help="Whose reach into the queues is checked.")] = Role.APP,
+    role: Annotated[Role, typer.Option(help="Whose settings and reach are checked.")] = Role.APP,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that each check may take.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per check.")] = False,
 ) -> None:
     """Check this deployment as a person would, each thing with what to do.
 
     Settings, clock, key vault, age of the refresh token, token exchange, MFA,
-    Partner Center and each queue are ok, failed or skipped. Nothing is sent,
+    Partner Center and each queue are ok, failed or skipped. The role app
+    receives and sends as the function app does; operations looks into and
+    takes from every queue and dead-letter queue, and sends to two, as the
+    other commands do; publisher sends, and needs no token. Nothing is sent,
     taken, stored or confirmed. The vault and the queues are reached as whoever
     is signed in here (az login; in Azure the managed identity), whom the line
     names: whether the app may do the same shows where the app runs.

@@ -33,9 +33,7 @@ _OURS = {str(name) for name in Property} - {Property.EVENT_ID, Property.DEAD_LET
 type Row = Mapping[str, object]
 
 
-def say(text: str) -> None:
-    """Tell the person something, apart from the data."""
-    typer.echo(text, err=True)
+say = talk.say
 
 
 def end(code: int, text: str) -> typer.Exit:
