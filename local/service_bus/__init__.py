@@ -18,6 +18,7 @@ How the files fit, lowest first::
     entities       numbering, duplicates, schedules     } the engine: pure, with a clock that is given
     queues         locks, settlement, expiry, topics    }
     namespace      the entities, from JSON, by address
+    emulator       the same as a configuration of Microsoft's emulator
     deliveries     a stored message as clients see it
     settlement     what a client says became of a delivery
     dispatch       hands messages to receivers in turn, wakes up when something is due

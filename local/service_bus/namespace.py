@@ -51,6 +51,8 @@ class Namespace:
     """
 
     def __init__(self, queues: Sequence[Queue], topics: Sequence[Topic] = ()) -> None:
+        self.queues = tuple(queues)
+        self.topics = tuple(topics)
         self._entities: dict[str, Entity] = {}
         self._targets = frozenset[Entity]((*queues, *topics))
         for topic in topics:
