@@ -36,7 +36,7 @@ together, `Message.parse` takes it apart and `Queue.send` stores it. Out: the qu
 frames as the session's window allows.
 
 What it does not offer, it refuses with the error of a Service Bus: sessions, filters and rules, transactions,
-deferral, forwarding, changing properties while settling. It checks no tokens and keeps nothing after its end.
+forwarding, changing properties while settling. It checks no tokens and keeps nothing after its end.
 """
 
 from local.service_bus.namespace import InvalidEntitiesError, Namespace

@@ -26,6 +26,7 @@ class State(Enum):
     ACTIVE = "active"
     LOCKED = "locked"
     SCHEDULED = "scheduled"
+    DEFERRED = "deferred"
 
 
 @unique
@@ -61,7 +62,10 @@ class Settings:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message at rest in an entity; the sequence number is its place."""
+    """A message at rest in an entity; the sequence number is its place.
+
+    A message that was deferred once stays so, also while it is locked: it is never delivered by itself again.
+    """
 
     message: Message
     sequence_number: int
@@ -71,6 +75,7 @@ class Entry:
     delivery_count: int = 0
     lock_token: bytes = b""
     locked_until: float = 0
+    deferred: bool = False
 
 
 class Entries(dict[int, Entry]):

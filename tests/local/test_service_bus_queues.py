@@ -329,6 +329,47 @@ def test_a_topic_gives_each_subscription_its_own(clock: Clock) -> None:
     assert [each.count() for each in subscriptions] == [0, 0]
 
 
+def test_a_deferred_message_waits_to_be_asked_for(make: Make, clock: Clock) -> None:
+    """A deferred message is locked by its number alone, and is deferred again when its lock ends."""
+    subject = make()
+    [number] = subject.send([message("a")])
+    subject.defer(lock(subject).lock_token)
+    assert subject.lock() is None
+    [claimed] = subject.claim([number, number], locked=True)
+    with pytest.raises(Refusal, match="no deferred message has the number 1"):
+        subject.claim([number], locked=True)
+    clock.now += MINUTE
+    assert subject.lock() is None
+    assert subject.count(State.DEFERRED) == 1
+    assert claimed.delivery_count == 1
+    assert subject.claim([number], locked=False) == [claimed]
+    assert subject.count() == 0
+
+
+def test_deferred_messages_are_claimed_all_or_none(make: Make) -> None:
+    """Where one of the numbers is wrong, the others stay deferred."""
+    subject = make()
+    [number] = subject.send([message("a")])
+    subject.defer(lock(subject).lock_token)
+    with pytest.raises(Refusal, match="no deferred message has the number 7"):
+        subject.claim([number, 7], locked=False)
+    assert subject.count(State.DEFERRED) == 1
+
+
+def test_a_deferred_message_expires_when_it_is_asked_for(make: Make, clock: Clock) -> None:
+    """Time ends a deferred message only once somebody asks for it; then it is a dead letter like others."""
+    subject = make(dead_letter_on_expiration=True)
+    [number] = subject.send([message("a", life=1)])
+    subject.defer(lock(subject).lock_token)
+    clock.now += MINUTE
+    assert subject.count(State.DEFERRED) == 1
+    with pytest.raises(Refusal, match="no deferred message"):
+        subject.claim([number], locked=True)
+    assert subject.count() == 0
+    assert subject.dead_letters is not None
+    assert lock(subject.dead_letters).deferred is False
+
+
 def test_nothing_is_due_in_an_idle_queue(make: Make) -> None:
     """A queue that only holds active messages never needs waking."""
     subject = make()
