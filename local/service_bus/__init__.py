@@ -15,6 +15,7 @@ How the files fit, lowest first::
     performatives  what clients say             } AMQP's frames
     frames         what the broker says         }
     message        one message: its sections stay the bytes that came, the broker's are put around them
+    rules          status and settings of an entity     }
     entities       numbering, duplicates, schedules     } the engine: pure, with a clock that is given
     queues         locks, settlement, expiry, topics    }
     namespace      the entities, from JSON, by address

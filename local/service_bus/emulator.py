@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from math import inf
 
-from local.service_bus.entities import Entity, Settings, Status
+from local.service_bus.entities import Entity
 from local.service_bus.namespace import InvalidEntitiesError, Namespace
 from local.service_bus.queues import Queue, Topic
+from local.service_bus.rules import Settings, Status
 
 # The limits of the emulator's Config.json (Azure, test-locally-with-service-bus-emulator).
 _LIFE = (timedelta(minutes=5).total_seconds(), timedelta(hours=1).total_seconds())

@@ -168,6 +168,7 @@ def _cancel(entity: Entity, arguments: Arguments) -> list[bytes]:
 
 
 def _peek(queue: Queue, arguments: Arguments) -> list[bytes]:
+    queue.check_delivers()
     room = _PAGE_BYTES
     page: list[bytes] = []
     first = _argument(arguments, "from-sequence-number", int)
@@ -181,6 +182,7 @@ def _peek(queue: Queue, arguments: Arguments) -> list[bytes]:
 
 
 def _receive_deferred(queue: Queue, arguments: Arguments) -> list[bytes]:
+    queue.check_delivers()
     locked = _argument(arguments, "receiver-settle-mode", int) == _PEEK_LOCK
     found = []
     for entry in queue.claim(_items(arguments, "sequence-numbers", int), locked=locked):

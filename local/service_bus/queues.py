@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-from local.service_bus.entities import Clock, Entity, Entry, Settings, State
+from local.service_bus.entities import Clock, Entity, Entry, State
 from local.service_bus.errors import Condition, Refusal
+from local.service_bus.rules import Settings
 
 DEAD_LETTER_SUFFIX = "/$DeadLetterQueue"
 REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
@@ -38,6 +39,15 @@ class Queue(Entity):
     def has_active(self) -> bool:
         """Whether a message may be waiting for a receiver."""
         return bool(self._active)
+
+    def check_delivers(self) -> None:
+        """Refuse who wants to receive or look, if the status says so.
+
+        Raises:
+            Refusal: Receiving is disabled.
+        """
+        if not self.status.delivers:
+            raise Refusal(Condition.ENTITY_DISABLED, f"{self.name} is disabled for receiving")
 
     def lock(self) -> Entry | None:
         """Lock the first active message for the lock duration and return it; None when there is none."""
@@ -136,7 +146,7 @@ class Queue(Entity):
 
     def _next_active(self) -> Entry | None:
         self.advance()
-        while self._active:
+        while self._active and self.status.delivers:
             entry = self._entries.get(heapq.heappop(self._active))
             if entry is not None:
                 return entry

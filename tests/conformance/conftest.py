@@ -26,6 +26,7 @@ _KINDS: Mapping[str, Mapping[str, object]] = {
     "burying": {"deadLetteringOnMessageExpiration": True, "defaultMessageTimeToLive": "PT30S"},
     "small": {"maxSizeInMegabytes": 1},
     "closed": {"status": "SendDisabled"},
+    "shut": {"status": "ReceiveDisabled"},
 }
 _EACH = 200
 

@@ -359,6 +359,18 @@ def test_a_queue_disabled_for_sending_says_so(bus: Bus, client: Client) -> None:
     assert refused.value.code == "MessagingEntityDisabled"
 
 
+def test_a_queue_disabled_for_receiving_says_so(bus: Bus, client: Client) -> None:
+    """Such a queue takes messages; receiving and peeking fail under the name for operators."""
+    queue = bus.queue("shut")
+    client.send(queue, [WHOLE])
+    with pytest.raises(Refused) as refused:
+        client.receive(queue, wait=1)
+    assert refused.value.code == "MessagingEntityDisabled"
+    with pytest.raises(Refused) as refused:
+        client.peek(queue)
+    assert refused.value.code == "MessagingEntityDisabled"
+
+
 def test_a_full_queue_says_so(bus: Bus, client: Client) -> None:
     """A queue that is full refuses more, until something is taken out."""
     queue = bus.queue("small")

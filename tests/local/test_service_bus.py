@@ -31,7 +31,7 @@ from azure.servicebus.exceptions import (
 
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
-from local.service_bus.entities import Status
+from local.service_bus.rules import Status
 
 SECONDS = 5.0
 ENTITIES = {

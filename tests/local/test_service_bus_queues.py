@@ -14,10 +14,11 @@ from hypothesis.stateful import (
 )
 
 from local.service_bus import decoding, encoding
-from local.service_bus.entities import Entry, Settings, State, Status
+from local.service_bus.entities import Entry, State
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.message import Message, Section, sections
 from local.service_bus.queues import Queue, Topic, queue
+from local.service_bus.rules import Settings, Status
 
 MINUTE = 60.0
 
@@ -270,6 +271,32 @@ def test_a_queue_disabled_for_sending_takes_nothing(make: Make) -> None:
     subject.status = Status.SEND_DISABLED
     subject.complete(lock(subject).lock_token)
     assert subject.count() == 0
+
+
+def test_a_queue_disabled_for_receiving_gives_nothing(make: Make) -> None:
+    """While receiving is disabled the queue takes messages and keeps them, and locks can be settled."""
+    subject = make()
+    subject.send([message("a"), message("b")])
+    held = lock(subject)
+    subject.status = Status.RECEIVE_DISABLED
+    subject.send([message("c")])
+    with pytest.raises(Refusal) as refusal:
+        subject.check_delivers()
+    assert refusal.value.condition is Condition.ENTITY_DISABLED
+    assert (subject.lock(), subject.take()) == (None, None)
+    subject.complete(held.lock_token)
+    subject.status = Status.ACTIVE
+    subject.check_delivers()
+    assert [lock(subject).message.message_id for _ in range(2)] == ["b", "c"]
+
+
+def test_a_disabled_queue_does_nothing(make: Make) -> None:
+    """A disabled queue neither takes nor gives."""
+    subject = make(status=Status.DISABLED)
+    for attempt in (lambda: subject.send([message("a")]), subject.check_delivers):
+        with pytest.raises(Refusal) as refusal:
+            attempt()
+        assert refusal.value.condition is Condition.ENTITY_DISABLED
 
 
 def test_duplicates_are_dropped_within_the_window(make: Make, clock: Clock) -> None:
