@@ -404,44 +404,111 @@ def test_nothing_is_due_in_an_idle_queue(make: Make) -> None:
     assert subject.next_due() == inf
 
 
+SETTLEMENTS: list[Callable[[Queue, bytes], object]] = [
+    Queue.complete,
+    Queue.abandon,
+    Queue.release,
+    Queue.renew,
+    Queue.defer,
+    lambda queue, token: queue.dead_letter(token, "reason", None),
+]
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Any order of operations: no message is lost, doubled or delivered to two at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.subject = queue("q", Settings(lock_duration=MINUTE, max_delivery_count=3), self.clock)
+        rules = Settings(
+            lock_duration=MINUTE,
+            max_delivery_count=3,
+            duplicate_window=MINUTE,
+            dead_letter_on_expiration=True,
+        )
+        self.subject = queue("q", rules, self.clock)
+        assert self.subject.dead_letters is not None
+        self.dead = self.subject.dead_letters
         self.held: dict[bytes, Entry] = {}
+        self.settled: set[bytes] = set()
+        self.seen: dict[str, float] = {}
         self.sent = self.done = 0
 
-    @rule(delay=st.sampled_from([None, 0.0, 30.0, 90.0]))
-    def send(self, delay: float | None) -> None:
-        """Send for now or for later."""
+    def numbers(self, state: State) -> list[int]:
+        """Return the numbers of the messages in a state."""
+        return [entry.sequence_number for entry in self.subject.peek(0, 10000) if entry.state is state]
+
+    @rule(
+        message_id=st.sampled_from(["", "a", "b"]),
+        delay=st.sampled_from([None, 0.0, 30.0, 90.0]),
+        life=st.sampled_from([None, 20.0, 45.0]),
+    )
+    def send(self, message_id: str, delay: float | None, life: float | None) -> None:
+        """Send for now or for later, perhaps a duplicate, perhaps with little time to live."""
         at = None if delay is None else self.clock.now + delay
-        self.subject.send([message(at=at)])
+        self.subject.send([message(message_id, at=at, life=life)])
+        seen = self.seen.get(message_id)
+        if message_id and seen is not None and self.clock.now < seen + MINUTE:
+            return
+        self.seen[message_id] = self.clock.now
         self.sent += 1
 
     @rule()
     def receive(self) -> None:
-        """Lock the next message."""
+        """Lock the first of all active messages; its client may die and never settle it."""
+        active = self.numbers(State.ACTIVE)
         entry = self.subject.lock()
+        assert (entry and entry.sequence_number) == (min(active) if active else None)
         if entry is not None:
             assert entry.lock_token not in self.held
             self.held[entry.lock_token] = entry
 
+    @rule(from_dead_letters=st.booleans())
+    def receive_and_delete(self, *, from_dead_letters: bool) -> None:
+        """Take the next message out of the queue or of its dead-letter queue."""
+        self.subject.advance()
+        entry = (self.dead if from_dead_letters else self.subject).take()
+        self.done += entry is not None
+
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), settle=st.sampled_from([Queue.complete, Queue.abandon, Queue.release, Queue.renew]))
+    @rule(data=st.data(), settle=st.sampled_from(SETTLEMENTS))
     def settle(self, data: st.DataObject, settle: Callable[[Queue, bytes], object]) -> None:
-        """Settle any message ever held; a lost lock must be refused."""
+        """Settle any message ever held; a lost lock must be refused, and no other."""
         token = data.draw(st.sampled_from(list(self.held)))
-        lost = self.held[token].lock_token != token or self.held[token].locked_until <= self.clock.now
+        entry = self.held[token]
+        lost = entry.lock_token != token or entry.locked_until <= self.clock.now or token in self.settled
         try:
             settle(self.subject, token)
         except Refusal:
+            assert lost
             return
         assert not lost
-        if settle is Queue.complete:
-            self.done += 1
+        self.done += settle is Queue.complete
+        if settle is not Queue.renew:
+            self.settled.add(token)
+
+    @precondition(lambda self: self.numbers(State.DEFERRED))
+    @rule(data=st.data(), locked=st.booleans())
+    def claim(self, data: st.DataObject, *, locked: bool) -> None:
+        """Receive a deferred message by its number; only an expired one is refused."""
+        number = data.draw(st.sampled_from(self.numbers(State.DEFERRED)))
+        [deferred] = self.subject.peek(number, 1)
+        try:
+            [entry] = self.subject.claim([number], locked=locked)
+        except Refusal:
+            assert deferred.expires_at == inf  # it lies among the dead letters, where nothing expires
+            assert deferred.state is State.ACTIVE
+            return
+        if locked:
+            self.held[entry.lock_token] = entry
+        self.done += not locked
+
+    @precondition(lambda self: self.numbers(State.SCHEDULED))
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """Cancel a scheduled message."""
+        self.subject.cancel([data.draw(st.sampled_from(self.numbers(State.SCHEDULED)))])
+        self.done += 1
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 60.0]))
     def wait(self, seconds: float) -> None:
@@ -450,13 +517,22 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Whatever was not completed is in the queue or in its dead-letter queue, once."""
-        assert self.subject.dead_letters is not None
+        """Whatever was not removed on purpose is in the queue or in its dead-letter queue, once."""
         here = [entry.sequence_number for entry in self.subject.peek(0, 10000)]
-        dead = [entry.sequence_number for entry in self.subject.dead_letters.peek(0, 10000)]
+        dead = [entry.sequence_number for entry in self.dead.peek(0, 10000)]
         assert here == sorted(set(here))
+        assert dead == sorted(set(dead))
         assert not set(here) & set(dead)
         assert len(here) + len(dead) + self.done == self.sent
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        """Each message is counted in one state, and what waits for its time is due some time."""
+        states = {state: self.subject.count(state) for state in State}
+        assert states == {state: len(self.numbers(state)) for state in State}
+        assert sum(states.values()) == self.subject.count()
+        if states[State.LOCKED] or states[State.SCHEDULED]:
+            assert self.subject.next_due() < inf
 
 
 def test_any_order_of_operations_keeps_every_message() -> None:
