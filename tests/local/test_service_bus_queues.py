@@ -429,14 +429,20 @@ class QueueMachine(RuleBasedStateMachine):
         self.subject = queue("q", rules, self.clock)
         assert self.subject.dead_letters is not None
         self.dead = self.subject.dead_letters
-        self.held: dict[bytes, Entry] = {}
+        self.held: dict[bytes, tuple[Entry, float]] = {}
         self.settled: set[bytes] = set()
+        self.deferred: set[int] = set()
         self.seen: dict[str, float] = {}
         self.sent = self.done = 0
 
     def numbers(self, state: State) -> list[int]:
         """Return the numbers of the messages in a state."""
         return [entry.sequence_number for entry in self.subject.peek(0, 10000) if entry.state is state]
+
+    def hold(self, entry: Entry) -> None:
+        """Note a lock and when it should end."""
+        assert entry.lock_token not in self.settled
+        self.held[entry.lock_token] = entry, self.clock.now + MINUTE
 
     @rule(
         message_id=st.sampled_from(["", "a", "b"]),
@@ -460,8 +466,7 @@ class QueueMachine(RuleBasedStateMachine):
         entry = self.subject.lock()
         assert (entry and entry.sequence_number) == (min(active) if active else None)
         if entry is not None:
-            assert entry.lock_token not in self.held
-            self.held[entry.lock_token] = entry
+            self.hold(entry)
 
     @rule(from_dead_letters=st.booleans())
     def receive_and_delete(self, *, from_dead_letters: bool) -> None:
@@ -474,9 +479,10 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data(), settle=st.sampled_from(SETTLEMENTS))
     def settle(self, data: st.DataObject, settle: Callable[[Queue, bytes], object]) -> None:
         """Settle any message ever held; a lost lock must be refused, and no other."""
-        token = data.draw(st.sampled_from(list(self.held)))
-        entry = self.held[token]
-        lost = entry.lock_token != token or entry.locked_until <= self.clock.now or token in self.settled
+        live = [token for token in self.held if token not in self.settled]
+        token = data.draw(st.sampled_from(live or list(self.held)) | st.sampled_from(list(self.held)))
+        entry, until = self.held[token]
+        lost = until <= self.clock.now or token in self.settled
         try:
             settle(self.subject, token)
         except Refusal:
@@ -484,8 +490,12 @@ class QueueMachine(RuleBasedStateMachine):
             return
         assert not lost
         self.done += settle is Queue.complete
-        if settle is not Queue.renew:
+        if settle is Queue.renew:
+            self.hold(entry)
+        else:
             self.settled.add(token)
+        if settle is Queue.defer:
+            self.deferred.add(entry.sequence_number)
 
     @precondition(lambda self: self.numbers(State.DEFERRED))
     @rule(data=st.data(), locked=st.booleans())
@@ -493,14 +503,15 @@ class QueueMachine(RuleBasedStateMachine):
         """Receive a deferred message by its number; only an expired one is refused."""
         number = data.draw(st.sampled_from(self.numbers(State.DEFERRED)))
         [deferred] = self.subject.peek(number, 1)
+        expired = deferred.expires_at <= self.clock.now
         try:
             [entry] = self.subject.claim([number], locked=locked)
         except Refusal:
-            assert deferred.expires_at == inf  # it lies among the dead letters, where nothing expires
-            assert deferred.state is State.ACTIVE
+            assert expired
             return
+        assert not expired
         if locked:
-            self.held[entry.lock_token] = entry
+            self.hold(entry)
         self.done += not locked
 
     @precondition(lambda self: self.numbers(State.SCHEDULED))
@@ -523,6 +534,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert here == sorted(set(here))
         assert dead == sorted(set(dead))
         assert not set(here) & set(dead)
+        assert not self.deferred & set(self.numbers(State.ACTIVE))
         assert len(here) + len(dead) + self.done == self.sent
 
     @invariant()
