@@ -13,8 +13,10 @@ VENV := .venv/.installed
 MUTANTS_VENV := .venv-mutants
 MUTANTS := $(MUTANTS_VENV)/.installed
 READY := .local/ready.json
+CONFORMANCE := tests/conformance
+NODE_MODULES := $(CONFORMANCE)/node_modules/.installed
 
-.PHONY: help run send look cli test chaos replay-kills hostile backlog mutants scan bench check lock fmt clean
+.PHONY: help run send look cli test chaos replay-kills hostile backlog mutants scan bench conformance check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +42,9 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
+conformance: $(VENV) $(NODE_MODULES) ## The same promises of the local Service Bus, kept to three SDKs, one in JavaScript (needs Node 20)
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py $(ARGS)
+
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
 
@@ -61,7 +66,7 @@ bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu g
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
 	@$(BIN)/pytest tests/infra/scan.py $(ARGS)
 
-check: test scan chaos replay-kills hostile backlog mutants bench ## Every suite there is
+check: test conformance scan chaos replay-kills hostile backlog mutants bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -78,7 +83,7 @@ lock_flags := --quiet --universal --python-version 3.13 --generate-hashes --no-a
 	--no-emit-index-url --no-emit-find-links --no-emit-package agreements --custom-compile-command 'make lock'
 
 clean: ## Remove what the targets made
-	rm -rf .venv $(MUTANTS_VENV) mutants .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build
+	rm -rf .venv $(MUTANTS_VENV) $(CONFORMANCE)/node_modules mutants .local .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info build
 
 $(PACKAGES): requirements-dev.txt
 	@$(if $(PYTHON),,echo 'Python 3.13 is missing: install it, or name it: make PYTHON=/path/to/python3.13' >&2; exit 1;) \
@@ -98,5 +103,12 @@ $(MUTANTS): requirements-mutants.txt pyproject.toml | $(VENV)
 	@$(MUTANTS_VENV)/bin/python -m pip install $(pip_flags) --require-hashes -r requirements-mutants.txt
 	@$(MUTANTS_VENV)/bin/python -m pip install $(pip_flags) --no-deps --no-build-isolation --editable .
 	@touch $(MUTANTS)
+
+$(NODE_MODULES): $(CONFORMANCE)/package.json $(CONFORMANCE)/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || \
+		{ echo 'make conformance needs Node 20 or later, with npm, on the PATH' >&2; exit 1; }
+	@echo 'installing the JavaScript SDK into $(CONFORMANCE)/node_modules (once)' >&2
+	@npm ci --prefix $(CONFORMANCE) --loglevel error --no-audit --no-fund --ignore-scripts >&2
+	@touch $(NODE_MODULES)
 
 pip_flags := -qq --disable-pip-version-check

@@ -5,9 +5,9 @@ before anything is removed: after a crash the same messages are at most sent aga
 never removed unsent.
 """
 
-import fcntl
 import json
 import os
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -17,6 +17,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from agreements.messages import Place
+
+if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
+    import msvcrt
+else:
+    import fcntl
 
 
 class JournalError(Exception):
@@ -124,10 +129,20 @@ class Journal:
             self._steps[place][bisect_left(self._numbers[place], number)] = step
 
 
+if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
+
+    def _lock(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _locked(path: Path) -> IO[bytes]:
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
     except OSError:
         file.close()
         raise JournalError(f"{path}: another process is applying this plan") from None

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-import pwd
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +23,11 @@ from agreements.messages import ParkedMessage, Place
 from agreements.replays import Pace, Run, StoppedError
 from agreements.replays import Store as Copying
 from agreements.selection import Selection
+
+if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
+    import getpass
+else:
+    import pwd
 
 
 class Store(Copying[Any], Protocol):
@@ -383,9 +388,18 @@ def put_away(plan: Plan) -> None:
 
 def operator() -> str:
     """Return who is at work: the user of this machine, whatever the environment says, and which machine."""
-    user = os.getuid()
-    try:
-        name = pwd.getpwuid(user).pw_name
-    except KeyError:  # as in a container that was given a number
-        name = str(user)
-    return f"{name}@{platform.node()}"
+    return f"{_user()}@{platform.node()}"
+
+
+if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
+
+    def _user() -> str:
+        return getpass.getuser()
+else:
+
+    def _user() -> str:
+        user = os.getuid()
+        try:
+            return pwd.getpwuid(user).pw_name
+        except KeyError:  # as in a container that was given a number
+            return str(user)

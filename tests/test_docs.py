@@ -127,20 +127,6 @@ def test_our_copies_queues_detect_duplicates() -> None:
     }
 
 
-def test_the_emulators_entities_are_the_provisioned_ones() -> None:
-    """Microsoft's emulator gets the same entities, within its limits."""
-    config = json.loads((ROOT / "local" / "service-bus-emulator.json").read_text())
-    [namespace] = config["UserConfig"]["Namespaces"]
-    told = {queue["Name"]: queue["Properties"] for queue in namespace["Queues"]}
-    given = {queue["name"]: queue["properties"] for queue in ENTITIES["queues"]}
-    assert list(told) == list(given)
-    for name, properties in given.items():
-        assert told[name]["RequiresDuplicateDetection"] == properties["requiresDuplicateDetection"]
-        assert told[name]["LockDuration"] == properties["lockDuration"]
-        assert told[name]["MaxDeliveryCount"] == min(10, properties["maxDeliveryCount"])
-    assert [topic["Name"] for topic in namespace["Topics"]] == [topic["name"] for topic in ENTITIES["topics"]]
-
-
 def test_every_field_of_the_log_is_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever searches the log finds each field of a line in the README, and none that is not there."""
     lines: list[Mapping[str, object]] = []

@@ -15,9 +15,11 @@ How the files fit, lowest first::
     performatives  what clients say             } AMQP's frames
     frames         what the broker says         }
     message        one message: its sections stay the bytes that came, the broker's are put around them
+    rules          status and settings of an entity     }
     entities       numbering, duplicates, schedules     } the engine: pure, with a clock that is given
     queues         locks, settlement, expiry, topics    }
     namespace      the entities, from JSON, by address
+    emulator       the same as a configuration of Microsoft's emulator
     deliveries     a stored message as clients see it
     settlement     what a client says became of a delivery
     dispatch       hands messages to receivers in turn, wakes up when something is due
@@ -35,7 +37,7 @@ together, `Message.parse` takes it apart and `Queue.send` stores it. Out: the qu
 frames as the session's window allows.
 
 What it does not offer, it refuses with the error of a Service Bus: sessions, filters and rules, transactions,
-deferral, forwarding, changing properties while settling. It checks no tokens and keeps nothing after its end.
+forwarding, changing properties while settling. It checks no tokens and keeps nothing after its end.
 """
 
 from local.service_bus.namespace import InvalidEntitiesError, Namespace

@@ -35,7 +35,9 @@ def build(attach: Attach, channel: Channel, broker: Broker, links: Mapping[int, 
         return _node_link(attach, channel, node, links)
     if attach.client_receives:
         _refuse_filters(attach.source)
-        dispatcher = broker.dispatcher(broker.namespace.source(address))
+        queue = broker.namespace.source(address)
+        queue.check_delivers()
+        dispatcher = broker.dispatcher(queue)
         return DeliveryLink(channel, attach.handle, dispatcher, settles_at_once=attach.settles_at_once)
     entity = broker.namespace.target(address)
 

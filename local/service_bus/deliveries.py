@@ -7,6 +7,7 @@ _ENQUEUED_TIME = encoding.symbol("x-opt-enqueued-time")
 _SEQUENCE_NUMBER = encoding.symbol("x-opt-sequence-number")
 _LOCKED_UNTIL = encoding.symbol("x-opt-locked-until")
 _STATE = encoding.symbol("x-opt-message-state")
+_DEFERRED = encoding.integer(1)
 _SCHEDULED = encoding.integer(2)
 
 
@@ -22,4 +23,6 @@ def render(entry: Entry, *, locked: bool) -> bytes:
         annotations += (_LOCKED_UNTIL, encoding.timestamp(entry.locked_until))
     if entry.state is State.SCHEDULED:
         annotations += (_STATE, _SCHEDULED)
+    elif entry.deferred:
+        annotations += (_STATE, _DEFERRED)
     return entry.message.render(entry.delivery_count, annotations)

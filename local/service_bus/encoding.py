@@ -6,6 +6,7 @@ wire can be spliced in as it was.
 
 import struct
 from collections.abc import Sequence
+from uuid import UUID
 
 NULL, TRUE, FALSE, EMPTY_LIST = b"\x40", b"\x41", b"\x42", b"\x45"
 
@@ -63,6 +64,11 @@ def string(value: str) -> bytes:
 def symbol(value: str) -> bytes:
     """Encode a symbol."""
     return _variable(0xA3, value.encode("ascii"))
+
+
+def lock_token(value: bytes) -> bytes:
+    """Encode a lock token, given as a delivery tag has it: the same GUID, the other way round."""
+    return b"\x98" + UUID(bytes_le=value).bytes
 
 
 def _variable(small: int, value: bytes) -> bytes:

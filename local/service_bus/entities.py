@@ -15,6 +15,7 @@ from math import inf
 
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.message import Message
+from local.service_bus.rules import Settings
 
 type Clock = Callable[[], float]
 
@@ -26,42 +27,15 @@ class State(Enum):
     ACTIVE = "active"
     LOCKED = "locked"
     SCHEDULED = "scheduled"
-
-
-@unique
-class Status(Enum):
-    """Whether an entity takes messages."""
-
-    ACTIVE = "Active"
-    SEND_DISABLED = "SendDisabled"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The rules of one entity, with the defaults of Azure Resource Manager; durations in seconds.
-
-    Attributes:
-        lock_duration: How long a peek-lock holds.
-        max_delivery_count: Failed deliveries after which a message is dead-lettered.
-        duplicate_window: How long a message id is remembered, or None for no duplicate detection.
-        time_to_live: The longest life of a message; a sender may ask for a shorter one.
-        dead_letter_on_expiration: Whether an expired message is dead-lettered rather than dropped.
-        max_size: How many bytes of messages it holds.
-        status: Whether it takes messages at first.
-    """
-
-    lock_duration: float = 60
-    max_delivery_count: float = 10
-    duplicate_window: float | None = None
-    time_to_live: float = inf
-    dead_letter_on_expiration: bool = False
-    max_size: float = 1024 * 2**20
-    status: Status = Status.ACTIVE
+    DEFERRED = "deferred"
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message at rest in an entity; the sequence number is its place."""
+    """A message at rest in an entity; the sequence number is its place.
+
+    A message that was deferred once stays so, also while it is locked: it is never delivered by itself again.
+    """
 
     message: Message
     sequence_number: int
@@ -71,6 +45,7 @@ class Entry:
     delivery_count: int = 0
     lock_token: bytes = b""
     locked_until: float = 0
+    deferred: bool = False
 
 
 class Entries(dict[int, Entry]):
@@ -114,7 +89,7 @@ class Entity(ABC):
     """Something that takes messages, under numbers that only rise.
 
     `changed` is called after messages became active or something is due sooner; whoever delivers sets it.
-    `status` may be changed at any time, as in the portal.
+    `status` may be changed at any time, as in the portal; receivers that wait notice with the next change.
     """
 
     def __init__(self, name: str, settings: Settings, clock: Clock) -> None:
@@ -191,7 +166,7 @@ class Entity(ABC):
             self.changed()
 
     def _check(self, size: int) -> None:
-        if self.status is Status.SEND_DISABLED:
+        if not self.status.takes:
             raise Refusal(Condition.ENTITY_DISABLED, f"{self.name} is disabled for sending")
         if self._entries.size + size > self.settings.max_size:
             raise Refusal(Condition.QUOTA_EXCEEDED, f"{self.name} has reached its maximum size")

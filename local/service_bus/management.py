@@ -32,6 +32,7 @@ _STATUS = {
     Condition.NOT_IMPLEMENTED: 501,
     Condition.QUOTA_EXCEEDED: 403,
 }
+_PEEK_LOCK = 1
 # A page of peeked messages stays near the size of one message.
 _PAGE_BYTES = MAX_MESSAGE_SIZE
 
@@ -128,6 +129,8 @@ def _perform(namespace: Namespace, address: str, request: Request) -> tuple[int,
             return (_OK, found) if found else (_NO_CONTENT, [])
         case "com.microsoft:renew-lock":
             return _OK, _renew(namespace.source(address), arguments)
+        case "com.microsoft:receive-by-sequence-number":
+            return _OK, _receive_deferred(namespace.source(address), arguments)
         case "com.microsoft:update-disposition":
             return _OK, _update_disposition(namespace.source(address), arguments)
     raise Refusal(Condition.NOT_IMPLEMENTED, f"{request.operation} is not supported")
@@ -165,6 +168,7 @@ def _cancel(entity: Entity, arguments: Arguments) -> list[bytes]:
 
 
 def _peek(queue: Queue, arguments: Arguments) -> list[bytes]:
+    queue.check_delivers()
     room = _PAGE_BYTES
     page: list[bytes] = []
     first = _argument(arguments, "from-sequence-number", int)
@@ -175,6 +179,18 @@ def _peek(queue: Queue, arguments: Arguments) -> list[bytes]:
             break
         page.append(encoding.mapping([encoding.string("message"), encoding.binary(payload)]))
     return [encoding.string("messages"), encoding.sequence(page)] if page else []
+
+
+def _receive_deferred(queue: Queue, arguments: Arguments) -> list[bytes]:
+    queue.check_delivers()
+    locked = _argument(arguments, "receiver-settle-mode", int) == _PEEK_LOCK
+    found = []
+    for entry in queue.claim(_items(arguments, "sequence-numbers", int), locked=locked):
+        parts = [encoding.string("message"), encoding.binary(render(entry, locked=locked))]
+        if locked:
+            parts += [encoding.string("lock-token"), encoding.lock_token(entry.lock_token)]
+        found.append(encoding.mapping(parts))
+    return [encoding.string("messages"), encoding.sequence(found)]
 
 
 def _renew(queue: Queue, arguments: Arguments) -> list[bytes]:
@@ -192,6 +208,8 @@ def _update_disposition(queue: Queue, arguments: Arguments) -> list[bytes]:
                 queue.complete(token)
             case "abandoned":
                 queue.abandon(token)
+            case "defered":  # so it is spelt there
+                queue.defer(token)
             case "suspended":
                 queue.dead_letter(token, reason, description)
             case _:

@@ -12,9 +12,10 @@ from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.service_bus.entities import Clock, Entity, Settings, Status
+from local.service_bus.entities import Clock, Entity
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.queues import Queue, Topic, queue
+from local.service_bus.rules import Settings, Status
 
 _LONGEST_LOCK = timedelta(minutes=5)
 _LONGEST_WINDOW = timedelta(days=7)
@@ -51,6 +52,8 @@ class Namespace:
     """
 
     def __init__(self, queues: Sequence[Queue], topics: Sequence[Topic] = ()) -> None:
+        self.queues = tuple(queues)
+        self.topics = tuple(topics)
         self._entities: dict[str, Entity] = {}
         self._targets = frozenset[Entity]((*queues, *topics))
         for topic in topics:

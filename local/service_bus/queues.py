@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
-from local.service_bus.entities import Clock, Entity, Entry, Settings, State
+from local.service_bus.entities import Clock, Entity, Entry, State
 from local.service_bus.errors import Condition, Refusal
+from local.service_bus.rules import Settings
 
 DEAD_LETTER_SUFFIX = "/$DeadLetterQueue"
 REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
@@ -39,13 +40,20 @@ class Queue(Entity):
         """Whether a message may be waiting for a receiver."""
         return bool(self._active)
 
+    def check_delivers(self) -> None:
+        """Refuse who wants to receive or look, if the status says so.
+
+        Raises:
+            Refusal: Receiving is disabled.
+        """
+        if not self.status.delivers:
+            raise Refusal(Condition.ENTITY_DISABLED, f"{self.name} is disabled for receiving")
+
     def lock(self) -> Entry | None:
         """Lock the first active message for the lock duration and return it; None when there is none."""
         entry = self._next_active()
         if entry is not None:
-            entry.state = State.LOCKED
-            entry.lock_token = secrets.token_bytes(16)
-            self._hold(entry)
+            self._lock(entry)
         return entry
 
     def take(self) -> Entry | None:
@@ -55,6 +63,23 @@ class Queue(Entity):
             del self._entries[entry.sequence_number]
         return entry
 
+    def claim(self, numbers: Sequence[int], *, locked: bool) -> list[Entry]:
+        """Lock deferred messages and return them, or remove them at once.
+
+        An expired one ends here: until somebody asks for it, it is kept (Azure, message-expiration).
+
+        Raises:
+            Refusal: One of them is not deferred, or locked; then none is touched.
+        """
+        self.advance()
+        entries = [self._deferred(number) for number in dict.fromkeys(numbers)]
+        for entry in entries:
+            if locked:
+                self._lock(entry)
+            else:
+                del self._entries[entry.sequence_number]
+        return entries
+
     def admit(self, entry: Entry) -> None:
         """Take in a dead-lettered message; it keeps its number, its enqueued time and its delivery count.
 
@@ -62,6 +87,7 @@ class Queue(Entity):
         """
         entry.expires_at = inf
         entry.state = State.ACTIVE
+        entry.deferred = False
         self._activate(entry)
         self.changed()
 
@@ -83,6 +109,12 @@ class Queue(Entity):
         """Give a message back as if it had never been delivered."""
         self._give_back(self._unlock(token))
         self.changed()
+
+    def defer(self, token: bytes) -> None:
+        """Keep a locked message aside: from now on it is received by its sequence number alone."""
+        entry = self._unlock(token)
+        entry.deferred = True
+        entry.state = State.DEFERRED
 
     def dead_letter(self, token: bytes, reason: str | None, description: str | None) -> None:
         """Move a locked message to the dead-letter queue.
@@ -114,11 +146,24 @@ class Queue(Entity):
 
     def _next_active(self) -> Entry | None:
         self.advance()
-        while self._active:
+        while self._active and self.status.delivers:
             entry = self._entries.get(heapq.heappop(self._active))
             if entry is not None:
                 return entry
         return None
+
+    def _deferred(self, number: int) -> Entry:
+        entry = self._entries.get(number)
+        if entry is not None and entry.state is State.DEFERRED:
+            if entry.expires_at > self.clock():
+                return entry
+            self._expire(entry)
+        raise Refusal(Condition.MESSAGE_NOT_FOUND, f"no deferred message has the number {number}")
+
+    def _lock(self, entry: Entry) -> None:
+        entry.state = State.LOCKED
+        entry.lock_token = secrets.token_bytes(16)
+        self._hold(entry)
 
     def _hold(self, entry: Entry) -> None:
         entry.locked_until = self.clock() + self.settings.lock_duration
@@ -142,7 +187,9 @@ class Queue(Entity):
             self._bury(entry, "MaxDeliveryCountExceeded", limit)
 
     def _give_back(self, entry: Entry) -> None:
-        if entry.expires_at <= self.clock():
+        if entry.deferred:
+            entry.state = State.DEFERRED
+        elif entry.expires_at <= self.clock():
             self._expire(entry)
         else:
             entry.state = State.ACTIVE

@@ -23,20 +23,15 @@ def settle(queue: Queue, token: bytes, state: Described) -> bytes:
         case Code.RELEASED:
             queue.release(token)
         case Code.MODIFIED:
-            _refuse_changes(fields)
-            queue.abandon(token)
+            if optional(fields, 2, dict):
+                raise _properties_refused()
+            # Undeliverable here means: only by its sequence number from now on.
+            (queue.defer if optional(fields, 1, bool) else queue.abandon)(token)
         case Code.REJECTED:
             queue.dead_letter(token, *_reason(fields))
         case _:
             raise Refusal(Condition.NOT_IMPLEMENTED, f"delivery state {code} is not supported")
     return outcome(code)
-
-
-def _refuse_changes(modified: Sequence[object]) -> None:
-    if optional(modified, 1, bool):
-        raise Refusal(Condition.NOT_IMPLEMENTED, "deferring messages is not supported")
-    if optional(modified, 2, dict):
-        raise _properties_refused()
 
 
 def _reason(rejected: Sequence[object]) -> tuple[str | None, str | None]:

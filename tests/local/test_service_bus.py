@@ -31,7 +31,7 @@ from azure.servicebus.exceptions import (
 
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
-from local.service_bus.entities import Status
+from local.service_bus.rules import Status
 
 SECONDS = 5.0
 ENTITIES = {
@@ -383,16 +383,20 @@ def test_sessions_are_refused(bus: Bus) -> None:
         bus.client.get_queue_receiver("orders", session_id="one").receive_messages(1, max_wait_time=1)
 
 
-def test_deferring_is_refused(bus: Bus) -> None:
-    """Deferring, and receiving deferred messages, fail with a reason; the message stays."""
+def test_a_deferred_message_is_received_by_its_number(bus: Bus) -> None:
+    """A deferred message comes to nobody but the one who asks for its number, and is settled like others."""
+    receiver = bus.receivers["orders"]
     bus.send("orders", ServiceBusMessage("x"))
     message = bus.receive()
-    with pytest.raises(ServiceBusError, match="not supported"):
-        bus.receivers["orders"].defer_message(message)
-    with pytest.raises(ServiceBusError, match="not supported"):
-        bus.receivers["orders"].receive_deferred_messages(1)
-    bus.clock.ahead += 60
-    drain(bus, 1)
+    receiver.defer_message(message)
+    assert message.sequence_number is not None
+    [peeked] = receiver.peek_messages(sequence_number=message.sequence_number)
+    assert peeked.state is ServiceBusMessageState.DEFERRED
+    [deferred] = receiver.receive_deferred_messages(message.sequence_number)
+    assert (body(deferred), deferred.state) == (b"x", ServiceBusMessageState.DEFERRED)
+    receiver.complete_message(deferred)
+    with pytest.raises(MessageNotFoundError):
+        receiver.receive_deferred_messages(message.sequence_number)
 
 
 async def _round_trip(connection_string: str) -> list[str]:

@@ -66,7 +66,8 @@ def text(key: str, value: str) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("status", "left", "dead"), [("completed", 0, 0), ("abandoned", 1, 0), ("suspended", 0, 1)]
+    ("status", "left", "dead"),
+    [("completed", 0, 0), ("abandoned", 1, 0), ("defered", 1, 0), ("suspended", 0, 1)],
 )
 def test_settling_by_lock_token(
     namespace: Namespace, locked: Entry, status: str, left: int, dead: int
@@ -79,16 +80,27 @@ def test_settling_by_lock_token(
     assert answer(namespace, "update-disposition", *wish) == (410, "com.microsoft:message-lock-lost")
 
 
-def test_deferring_is_not_offered(namespace: Namespace, locked: Entry) -> None:
-    """Deferring is refused, and the lock is still held."""
-    wish = [*tokens(locked.lock_token), *text("disposition-status", "defered")]
-    assert answer(namespace, "update-disposition", *wish) == (501, "amqp:not-implemented")
-    namespace.source("q").complete(locked.lock_token)
+@pytest.mark.parametrize(("mode", "left"), [(0, 0), (1, 1)])
+def test_a_deferred_message_is_received_by_its_number(
+    namespace: Namespace, locked: Entry, mode: int, left: int
+) -> None:
+    """A deferred message is received locked, with the token of its lock, or removed at once."""
+    namespace.source("q").defer(locked.lock_token)
+    numbers = encoding.array([encoding.long(locked.sequence_number)])
+    wish = [encoding.string("sequence-numbers"), numbers]
+    wish += [encoding.string("receiver-settle-mode"), encoding.uint(mode)]
+    status, found = answer(namespace, "receive-by-sequence-number", *wish)
+    assert status == 200
+    assert isinstance(found, dict)
+    [told] = found["messages"]
+    assert namespace.find("q").count() == left
+    assert told.get("lock-token") == (UUID(bytes_le=locked.lock_token) if mode else None)
+    assert answer(namespace, "receive-by-sequence-number", *wish) == (404, "com.microsoft:message-not-found")
 
 
 @pytest.mark.parametrize(
     "operation",
-    ["receive-by-sequence-number", "get-session-state", "add-rule", "enumerate-rules", "nonsense"],
+    ["get-session-state", "add-rule", "enumerate-rules", "nonsense"],
 )
 def test_unknown_operations_are_told_so(namespace: Namespace, operation: str) -> None:
     """What the broker does not offer is answered with 501."""

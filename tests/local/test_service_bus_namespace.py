@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from local.service_bus.entities import Status
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.namespace import InvalidEntitiesError, Namespace
+from local.service_bus.rules import Status
 
 ENTITIES = Path(__file__).parents[2] / "infra" / "service-bus.json"
 
@@ -85,7 +85,7 @@ def test_addresses_lead_to_entities() -> None:
         ),
         ({"queues": [{"name": "q", "properties": {"maxDeliveryCount": 0}}]}, "a whole number from 1"),
         ({"queues": [{"name": "q", "properties": {"maxSizeInMegabytes": 0}}]}, "a whole number from 1"),
-        ({"queues": [{"name": "q", "properties": {"status": "Disabled"}}]}, "Active or SendDisabled"),
+        ({"queues": [{"name": "q", "properties": {"status": "Paused"}}]}, "Active or Disabled or "),
         ({"queues": [{"name": "q", "properties": {"lockDuration": "PT6M"}}]}, "at most 0:05:00"),
         ({"queues": [{"name": "q", "properties": {"lockDuration": "PT"}}]}, "a duration such as PT1M"),
         ({"queues": [{"name": "q", "properties": {"requiresDuplicateDetection": 1}}]}, "true or false"),

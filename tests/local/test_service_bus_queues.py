@@ -14,10 +14,11 @@ from hypothesis.stateful import (
 )
 
 from local.service_bus import decoding, encoding
-from local.service_bus.entities import Entry, Settings, State, Status
+from local.service_bus.entities import Entry, State
 from local.service_bus.errors import Condition, Refusal
 from local.service_bus.message import Message, Section, sections
 from local.service_bus.queues import Queue, Topic, queue
+from local.service_bus.rules import Settings, Status
 
 MINUTE = 60.0
 
@@ -272,6 +273,32 @@ def test_a_queue_disabled_for_sending_takes_nothing(make: Make) -> None:
     assert subject.count() == 0
 
 
+def test_a_queue_disabled_for_receiving_gives_nothing(make: Make) -> None:
+    """While receiving is disabled the queue takes messages and keeps them, and locks can be settled."""
+    subject = make()
+    subject.send([message("a"), message("b")])
+    held = lock(subject)
+    subject.status = Status.RECEIVE_DISABLED
+    subject.send([message("c")])
+    with pytest.raises(Refusal) as refusal:
+        subject.check_delivers()
+    assert refusal.value.condition is Condition.ENTITY_DISABLED
+    assert (subject.lock(), subject.take()) == (None, None)
+    subject.complete(held.lock_token)
+    subject.status = Status.ACTIVE
+    subject.check_delivers()
+    assert [lock(subject).message.message_id for _ in range(2)] == ["b", "c"]
+
+
+def test_a_disabled_queue_does_nothing(make: Make) -> None:
+    """A disabled queue neither takes nor gives."""
+    subject = make(status=Status.DISABLED)
+    for attempt in (lambda: subject.send([message("a")]), subject.check_delivers):
+        with pytest.raises(Refusal) as refusal:
+            attempt()
+        assert refusal.value.condition is Condition.ENTITY_DISABLED
+
+
 def test_duplicates_are_dropped_within_the_window(make: Make, clock: Clock) -> None:
     """A known message id is dropped, completed or not, until the window has passed."""
     subject = make(duplicate_window=MINUTE)
@@ -329,11 +356,62 @@ def test_a_topic_gives_each_subscription_its_own(clock: Clock) -> None:
     assert [each.count() for each in subscriptions] == [0, 0]
 
 
+def test_a_deferred_message_waits_to_be_asked_for(make: Make, clock: Clock) -> None:
+    """A deferred message is locked by its number alone, and is deferred again when its lock ends."""
+    subject = make()
+    [number] = subject.send([message("a")])
+    subject.defer(lock(subject).lock_token)
+    assert subject.lock() is None
+    [claimed] = subject.claim([number, number], locked=True)
+    with pytest.raises(Refusal, match="no deferred message has the number 1"):
+        subject.claim([number], locked=True)
+    clock.now += MINUTE
+    assert subject.lock() is None
+    assert subject.count(State.DEFERRED) == 1
+    assert claimed.delivery_count == 1
+    assert subject.claim([number], locked=False) == [claimed]
+    assert subject.count() == 0
+
+
+def test_deferred_messages_are_claimed_all_or_none(make: Make) -> None:
+    """Where one of the numbers is wrong, the others stay deferred."""
+    subject = make()
+    [number] = subject.send([message("a")])
+    subject.defer(lock(subject).lock_token)
+    with pytest.raises(Refusal, match="no deferred message has the number 7"):
+        subject.claim([number, 7], locked=False)
+    assert subject.count(State.DEFERRED) == 1
+
+
+def test_a_deferred_message_expires_when_it_is_asked_for(make: Make, clock: Clock) -> None:
+    """Time ends a deferred message only once somebody asks for it; then it is a dead letter like others."""
+    subject = make(dead_letter_on_expiration=True)
+    [number] = subject.send([message("a", life=1)])
+    subject.defer(lock(subject).lock_token)
+    clock.now += MINUTE
+    assert subject.count(State.DEFERRED) == 1
+    with pytest.raises(Refusal, match="no deferred message"):
+        subject.claim([number], locked=True)
+    assert subject.count() == 0
+    assert subject.dead_letters is not None
+    assert lock(subject.dead_letters).deferred is False
+
+
 def test_nothing_is_due_in_an_idle_queue(make: Make) -> None:
     """A queue that only holds active messages never needs waking."""
     subject = make()
     subject.send([message("a")])
     assert subject.next_due() == inf
+
+
+SETTLEMENTS: list[Callable[[Queue, bytes], object]] = [
+    Queue.complete,
+    Queue.abandon,
+    Queue.release,
+    Queue.renew,
+    Queue.defer,
+    lambda queue, token: queue.dead_letter(token, "reason", None),
+]
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -342,38 +420,106 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.subject = queue("q", Settings(lock_duration=MINUTE, max_delivery_count=3), self.clock)
-        self.held: dict[bytes, Entry] = {}
+        rules = Settings(
+            lock_duration=MINUTE,
+            max_delivery_count=3,
+            duplicate_window=MINUTE,
+            dead_letter_on_expiration=True,
+        )
+        self.subject = queue("q", rules, self.clock)
+        assert self.subject.dead_letters is not None
+        self.dead = self.subject.dead_letters
+        self.held: dict[bytes, tuple[Entry, float]] = {}
+        self.settled: set[bytes] = set()
+        self.deferred: set[int] = set()
+        self.seen: dict[str, float] = {}
         self.sent = self.done = 0
 
-    @rule(delay=st.sampled_from([None, 0.0, 30.0, 90.0]))
-    def send(self, delay: float | None) -> None:
-        """Send for now or for later."""
+    def numbers(self, state: State) -> list[int]:
+        """Return the numbers of the messages in a state."""
+        return [entry.sequence_number for entry in self.subject.peek(0, 10000) if entry.state is state]
+
+    def hold(self, entry: Entry) -> None:
+        """Note a lock and when it should end."""
+        assert entry.lock_token not in self.settled
+        self.held[entry.lock_token] = entry, self.clock.now + MINUTE
+
+    @rule(
+        message_id=st.sampled_from(["", "a", "b"]),
+        delay=st.sampled_from([None, 0.0, 30.0, 90.0]),
+        life=st.sampled_from([None, 20.0, 45.0]),
+    )
+    def send(self, message_id: str, delay: float | None, life: float | None) -> None:
+        """Send for now or for later, perhaps a duplicate, perhaps with little time to live."""
         at = None if delay is None else self.clock.now + delay
-        self.subject.send([message(at=at)])
+        self.subject.send([message(message_id, at=at, life=life)])
+        seen = self.seen.get(message_id)
+        if message_id and seen is not None and self.clock.now < seen + MINUTE:
+            return
+        self.seen[message_id] = self.clock.now
         self.sent += 1
 
     @rule()
     def receive(self) -> None:
-        """Lock the next message."""
+        """Lock the first of all active messages; its client may die and never settle it."""
+        active = self.numbers(State.ACTIVE)
         entry = self.subject.lock()
+        assert (entry and entry.sequence_number) == (min(active) if active else None)
         if entry is not None:
-            assert entry.lock_token not in self.held
-            self.held[entry.lock_token] = entry
+            self.hold(entry)
+
+    @rule(from_dead_letters=st.booleans())
+    def receive_and_delete(self, *, from_dead_letters: bool) -> None:
+        """Take the next message out of the queue or of its dead-letter queue."""
+        self.subject.advance()
+        entry = (self.dead if from_dead_letters else self.subject).take()
+        self.done += entry is not None
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), settle=st.sampled_from([Queue.complete, Queue.abandon, Queue.release, Queue.renew]))
+    @rule(data=st.data(), settle=st.sampled_from(SETTLEMENTS))
     def settle(self, data: st.DataObject, settle: Callable[[Queue, bytes], object]) -> None:
-        """Settle any message ever held; a lost lock must be refused."""
-        token = data.draw(st.sampled_from(list(self.held)))
-        lost = self.held[token].lock_token != token or self.held[token].locked_until <= self.clock.now
+        """Settle any message ever held; a lost lock must be refused, and no other."""
+        live = [token for token in self.held if token not in self.settled]
+        token = data.draw(st.sampled_from(live or list(self.held)) | st.sampled_from(list(self.held)))
+        entry, until = self.held[token]
+        lost = until <= self.clock.now or token in self.settled
         try:
             settle(self.subject, token)
         except Refusal:
+            assert lost
             return
         assert not lost
-        if settle is Queue.complete:
-            self.done += 1
+        self.done += settle is Queue.complete
+        if settle is Queue.renew:
+            self.hold(entry)
+        else:
+            self.settled.add(token)
+        if settle is Queue.defer:
+            self.deferred.add(entry.sequence_number)
+
+    @precondition(lambda self: self.numbers(State.DEFERRED))
+    @rule(data=st.data(), locked=st.booleans())
+    def claim(self, data: st.DataObject, *, locked: bool) -> None:
+        """Receive a deferred message by its number; only an expired one is refused."""
+        number = data.draw(st.sampled_from(self.numbers(State.DEFERRED)))
+        [deferred] = self.subject.peek(number, 1)
+        expired = deferred.expires_at <= self.clock.now
+        try:
+            [entry] = self.subject.claim([number], locked=locked)
+        except Refusal:
+            assert expired
+            return
+        assert not expired
+        if locked:
+            self.hold(entry)
+        self.done += not locked
+
+    @precondition(lambda self: self.numbers(State.SCHEDULED))
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """Cancel a scheduled message."""
+        self.subject.cancel([data.draw(st.sampled_from(self.numbers(State.SCHEDULED)))])
+        self.done += 1
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 60.0]))
     def wait(self, seconds: float) -> None:
@@ -382,13 +528,23 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Whatever was not completed is in the queue or in its dead-letter queue, once."""
-        assert self.subject.dead_letters is not None
+        """Whatever was not removed on purpose is in the queue or in its dead-letter queue, once."""
         here = [entry.sequence_number for entry in self.subject.peek(0, 10000)]
-        dead = [entry.sequence_number for entry in self.subject.dead_letters.peek(0, 10000)]
+        dead = [entry.sequence_number for entry in self.dead.peek(0, 10000)]
         assert here == sorted(set(here))
+        assert dead == sorted(set(dead))
         assert not set(here) & set(dead)
+        assert not self.deferred & set(self.numbers(State.ACTIVE))
         assert len(here) + len(dead) + self.done == self.sent
+
+    @invariant()
+    def counts_are_right(self) -> None:
+        """Each message is counted in one state, and what waits for its time is due some time."""
+        states = {state: self.subject.count(state) for state in State}
+        assert states == {state: len(self.numbers(state)) for state in State}
+        assert sum(states.values()) == self.subject.count()
+        if states[State.LOCKED] or states[State.SCHEDULED]:
+            assert self.subject.next_due() < inf
 
 
 def test_any_order_of_operations_keeps_every_message() -> None:

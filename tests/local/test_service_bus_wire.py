@@ -344,6 +344,7 @@ def test_a_message_that_is_none_is_rejected(port: int) -> None:
         (encoding.described(Code.RELEASED, encoding.EMPTY_LIST), Code.RELEASED, 1),
         (encoding.described(Code.MODIFIED, encoding.EMPTY_LIST), Code.MODIFIED, 1),
         (encoding.described(Code.MODIFIED, encoding.sequence([encoding.TRUE])), Code.MODIFIED, 1),
+        (encoding.described(Code.MODIFIED, encoding.sequence([encoding.TRUE] * 2)), Code.MODIFIED, 1),
         (encoding.described(Code.REJECTED, encoding.EMPTY_LIST), Code.REJECTED, 0),
     ],
 )

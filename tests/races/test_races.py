@@ -13,7 +13,8 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
 from agreements import handler, wiring
-from local.service_bus.entities import Entity, State, Status
+from local.service_bus.entities import Entity, State
+from local.service_bus.rules import Status
 from tests.races import stage as stages
 from tests.races.holds import Hold
 from tests.races.stage import (

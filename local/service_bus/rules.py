@@ -1,0 +1,48 @@
+"""The rules of one entity: its status and its settings."""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from math import inf
+
+
+@unique
+class Status(Enum):
+    """What an entity does for its clients (Azure, entity-suspend)."""
+
+    ACTIVE = "Active"
+    DISABLED = "Disabled"
+    RECEIVE_DISABLED = "ReceiveDisabled"
+    SEND_DISABLED = "SendDisabled"
+
+    @property
+    def takes(self) -> bool:
+        """Whether it takes messages."""
+        return self in (Status.ACTIVE, Status.RECEIVE_DISABLED)
+
+    @property
+    def delivers(self) -> bool:
+        """Whether it delivers and shows messages."""
+        return self in (Status.ACTIVE, Status.SEND_DISABLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The rules of one entity, with the defaults of Azure Resource Manager; durations in seconds.
+
+    Attributes:
+        lock_duration: How long a peek-lock holds.
+        max_delivery_count: Failed deliveries after which a message is dead-lettered.
+        duplicate_window: How long a message id is remembered, or None for no duplicate detection.
+        time_to_live: The longest life of a message; a sender may ask for a shorter one.
+        dead_letter_on_expiration: Whether an expired message is dead-lettered rather than dropped.
+        max_size: How many bytes of messages it holds.
+        status: What it does at first.
+    """
+
+    lock_duration: float = 60
+    max_delivery_count: float = 10
+    duplicate_window: float | None = None
+    time_to_live: float = inf
+    dead_letter_on_expiration: bool = False
+    max_size: float = 1024 * 2**20
+    status: Status = Status.ACTIVE

@@ -1,0 +1,111 @@
+"""One broker for all promises, with a clock that can be moved, and the clients that connect to it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+
+import pytest
+
+from local.parts import in_thread
+from local.service_bus import Namespace, serve
+from tests.conformance.clients import Client
+from tests.conformance.node_client import node
+from tests.conformance.python_clients import asynchronous, blocking
+
+type Open = Callable[[str], AbstractContextManager[Client]]
+
+LANGUAGES: Mapping[str, Open] = {"sync": blocking, "aio": asynchronous, "node": node}
+# A queue of its own for each promise of each client, and one for whatever a promise is about.
+_KINDS: Mapping[str, Mapping[str, object]] = {
+    "plain": {"maxDeliveryCount": 3},
+    "detecting": {"requiresDuplicateDetection": True},
+    "burying": {"deadLetteringOnMessageExpiration": True, "defaultMessageTimeToLive": "PT30S"},
+    "small": {"maxSizeInMegabytes": 1},
+    "closed": {"status": "SendDisabled"},
+    "shut": {"status": "ReceiveDisabled"},
+}
+_EACH = 200
+
+
+@dataclass
+class Clock:
+    """The broker's clock: the real one, and ahead of it when a promise says so."""
+
+    ahead: float = 0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
+class Bus:
+    """The broker and its clients."""
+
+    connection_string: str
+    clock: Clock
+    stack: ExitStack
+    numbers: dict[str, Iterator[int]] = field(default_factory=lambda: {kind: count() for kind in _KINDS})
+    clients: dict[str, Client] = field(default_factory=dict)
+
+    def queue(self, kind: str = "plain") -> str:
+        """Return the name of a queue that nobody has used."""
+        return f"{kind}-{next(self.numbers[kind])}"
+
+    def client(self, language: str) -> Client:
+        """Return the client in a language."""
+        if language not in self.clients:
+            opened = LANGUAGES[language](self.connection_string)
+            self.clients[language] = self.stack.enter_context(opened)
+        return self.clients[language]
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for the broker."""
+        self.clock.ahead += seconds
+
+    def now(self, later: float = 0) -> datetime:
+        """Return the broker's time."""
+        return datetime.fromtimestamp(self.clock(), UTC) + timedelta(seconds=later)
+
+
+def _entities() -> Mapping[str, object]:
+    queues = [
+        {"name": f"{kind}-{number}", "properties": properties}
+        for kind, properties in _KINDS.items()
+        for number in range(_EACH)
+    ]
+    topics = [
+        {"name": f"topic-{name}", "subscriptions": [{"name": "one"}, {"name": "two"}]} for name in LANGUAGES
+    ]
+    return {"queues": queues, "topics": topics}
+
+
+@pytest.fixture(scope="session")
+def bus() -> Iterator[Bus]:
+    """Yield the broker; its clients open with their first use and close in the end."""
+    clock = Clock()
+    namespace = Namespace.from_dict(_entities(), clock=clock)
+    with in_thread(partial(serve, namespace)) as environment, ExitStack() as stack:
+        yield Bus(environment["ServiceBus"], clock, stack)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LANGUAGES])
+def language(request: pytest.FixtureRequest) -> str:
+    """Return the name of each client in turn."""
+    assert isinstance(request.param, str)
+    return request.param
+
+
+@pytest.fixture
+def client(bus: Bus, language: str) -> Client:
+    """Return each client in turn."""
+    return bus.client(language)
+
+
+@pytest.fixture
+def queue(bus: Bus) -> str:
+    """Return the name of a queue that gives up after three deliveries."""
+    return bus.queue()
