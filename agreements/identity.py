@@ -1,6 +1,7 @@
 """The ids that make a repeat harmless: each is derived, so that doing a thing again names it the same."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6f0a4f0e-6a44-4e0c-9d55-2f9a1f7a5c11")
@@ -15,6 +16,7 @@ def position(queue: str, sequence_number: int, enqueued_time: datetime) -> str:
     return f"{queue}/{sequence_number}/{at}Z"
 
 
+@lru_cache(maxsize=256)  # asked for by the call, the log line and the copy
 def request_id(origin: str, attempt: int) -> UUID:
     """Return the MS-RequestId of an attempt (1, 2, …): the API's idempotency key."""
     return uuid5(_NAMESPACE, f"request/{origin}/{attempt}")
