@@ -25,10 +25,16 @@ _ID = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1024}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What a message carries: the event's JSON object, and CloudEvents' ``source`` and ``id`` if usable."""
+    """What a message carries: the event's JSON object, and what a CloudEvent calls it, if that is usable.
+
+    Attributes:
+        event_id: CloudEvents' ``source`` and ``id``: only the pair is unique.
+        cloud_event_id: the ``id`` alone, by which its publisher knows it.
+    """
 
     data: Object = field(repr=False)
     event_id: str | None = None
+    cloud_event_id: str | None = None
 
 
 def unwrap(
@@ -49,10 +55,10 @@ def unwrap(
     value = _only(_value(dotnet.unwrapped(body)))
     attributes = _attributes(properties or {})
     if attributes:
-        return Envelope(data=_object(value), event_id=_event_id(attributes))
+        return _cloud_event(_object(value), attributes)
     found = _object(value)
     if media_type.startswith(_CLOUD_EVENT) or "specversion" in found:
-        return Envelope(data=_cloud_event_data(found), event_id=_event_id(found))
+        return _cloud_event(_cloud_event_data(found), found)
     if found.keys() >= _DATAVERSE:
         raise EventError(Reason.DATAVERSE_CONTEXT)
     return Envelope(data=found)
@@ -120,11 +126,12 @@ def _version_1(attributes: Object) -> Object:
     return attributes
 
 
-def _event_id(attributes: Object) -> str | None:
-    # Only the pair is unique (CloudEvents 1.0, "id").
+def _cloud_event(data: Object, attributes: Object) -> Envelope:
     source, event_id = _written(attributes.get("source")), _written(attributes.get("id"))
     pair = f"{source} {event_id}"
-    return pair if source and event_id and _ID.fullmatch(pair) else None
+    if not (source and event_id and _ID.fullmatch(pair)):
+        return Envelope(data=data)
+    return Envelope(data=data, event_id=pair, cloud_event_id=event_id)
 
 
 def _written(attribute: object) -> str:

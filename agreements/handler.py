@@ -108,11 +108,12 @@ class Handler:
         attempt = Attempt()
         try:
             envelope = envelopes.unwrap(delivery.body, delivery.content_type, delivery.properties)
-            attempt = Attempt(event_id=envelope.event_id)
+            attempt = Attempt(event_id=envelope.event_id, cloud_event_id=envelope.cloud_event_id)
             event = events.read(envelope.data)
         except EventError as error:
             return replace(attempt, answer=error)
-        return replace(self._ask(event, delivery, deadline), event_id=envelope.event_id)
+        asked = self._ask(event, delivery, deadline)
+        return replace(asked, event_id=attempt.event_id, cloud_event_id=attempt.cloud_event_id)
 
     def _ask(self, event: AcceptanceEvent, delivery: Delivery, deadline: Deadline) -> Attempt:
         standing: Standing | None = None

@@ -47,3 +47,8 @@ def retry_message_id(message: str) -> str:
 def replay_message_id(message: str) -> str:
     """Return the MessageId of the copy that replays one message, named by its position."""
     return str(uuid5(_NAMESPACE, f"replay/{message}"))
+
+
+def outcome_event_id(origin: str, what: str) -> UUID:
+    """Return the id of the outcome event that tells ``what`` became of an event: it is told once."""
+    return uuid5(_NAMESPACE, f"outcome/{origin}/{what}")

@@ -17,13 +17,15 @@ class Attempt:
         event: ``None`` when the body could not be read.
         answer: an agreement, our error, or ``None`` when there was no need to ask.
         standing: how the event stands against what is on record; ``None`` when that was not read.
-        event_id: the publisher's own id of the event, if its envelope has one.
+        event_id: the publisher's own id of the event, if its envelope has one: ``source`` and ``id``.
+        cloud_event_id: the ``id`` of these alone.
     """
 
     event: AcceptanceEvent | None = None
     answer: Agreement | AgreementsError | None = None
     standing: Standing | None = None
     event_id: str | None = None
+    cloud_event_id: str | None = None
 
     @property
     def refusal(self) -> Answer | None:

@@ -87,7 +87,9 @@ def test_what_serializers_put_around_is_taken_off(body: bytes) -> None:
 )
 def test_a_structured_cloud_event_is_opened(event: object, content_type: str | None) -> None:
     """The data comes out, with source and id, which together name the event."""
-    assert envelopes.unwrap(dumped(event), content_type) == Envelope(data=DATA, event_id="/crm 7")
+    assert envelopes.unwrap(dumped(event), content_type) == Envelope(
+        data=DATA, event_id="/crm 7", cloud_event_id="7"
+    )
 
 
 @pytest.mark.parametrize("prefix", ["cloudEvents_", "cloudEvents:"])
@@ -101,14 +103,15 @@ def test_a_binary_cloud_event_is_opened(prefix: str, version: object) -> None:
         "region": "EMEA",
     }
     found = envelopes.unwrap(TEXT.encode(), "application/json", properties)
-    assert found == Envelope(data=DATA, event_id="/crm 7")
+    assert found == Envelope(data=DATA, event_id="/crm 7", cloud_event_id="7")
 
 
 @pytest.mark.parametrize("missing", ["id", "source"])
 def test_half_an_id_is_none(missing: str) -> None:
     """Only source and id together are unique."""
     event = {name: value for name, value in CLOUD_EVENT.items() if name != missing}
-    assert envelopes.unwrap(dumped(event)).event_id is None
+    found = envelopes.unwrap(dumped(event))
+    assert (found.event_id, found.cloud_event_id) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -590,7 +590,7 @@ def test_a_cloud_event_is_known_by_its_own_id(data: dict[str, object]) -> None:
     outbox = FakeOutbox()
     handler(FakePartnerCenter(agreement()), outbox)(delivery(body=json.dumps(cloud_event).encode()))
     [(_, attempt, _, _)] = outbox.sent
-    assert attempt.event_id == "/crm 7"
+    assert (attempt.event_id, attempt.cloud_event_id) == ("/crm 7", "7")
 
 
 def test_the_properties_say_what_the_body_is() -> None:

@@ -34,6 +34,7 @@ PLACES = {
         "consent",
         "credentials",
         "events",
+        "outcome_events",
         "renewal",
         "settings",
         "vault",
