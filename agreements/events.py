@@ -25,12 +25,20 @@ from pydantic.alias_generators import to_camel
 from agreements import envelopes
 from agreements.errors import EventError, Reason
 
+SCHEMA_ID = "urn:agreements:schema:acceptance-event:1"
 _INSTANT = re.compile(
     r"\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<zone>Z|[+-]\d{2}(:\d{2})?)?)?",
     re.ASCII,
 )
-# The same in the dialect that JSON Schema shares with everyone.
-_SCHEMA_PATTERN = re.sub(r"\?P<\w+>", "?:", f"^{_INSTANT.pattern}$")
+# The same in the dialect that JSON Schema shares with everyone; so are those below.
+_DATE_PATTERN = re.sub(r"\?P<\w+>", "?:", f"^{_INSTANT.pattern}$").replace(r"\d", "[0-9]")
+# Not every validator looks at "format".
+_GUID_PATTERN = "^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+_BLANK = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_PHONE_PATTERN = f"^[^{_CONTROL}]*$"
+_TEXT_PATTERN = f"^[{_BLANK}]*[^{_CONTROL}{_BLANK}][^{_CONTROL}]*$"
+_EMAIL_PATTERN = f"^[{_BLANK}]*[^@{_CONTROL}{_BLANK}]+@[^@{_CONTROL}{_BLANK}]+[{_BLANK}]*$"
 # The service answers to the second.
 _TOLERANCE = timedelta(seconds=1)
 # Control characters, and surrogates without their other half: no system can be counted on to keep them.
@@ -80,8 +88,14 @@ def _absent_if_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Text = Annotated[str, AfterValidator(_text)]
-Email = Annotated[Text, AfterValidator(_email)]
+Text = Annotated[str, AfterValidator(_text), WithJsonSchema({"type": "string", "pattern": _TEXT_PATTERN})]
+Email = Annotated[Text, AfterValidator(_email), WithJsonSchema({"type": "string", "pattern": _EMAIL_PATTERN})]
+Phone = Annotated[
+    Text | None,
+    BeforeValidator(_absent_if_blank),
+    WithJsonSchema({"type": ["string", "null"], "pattern": _PHONE_PATTERN}),
+]
+Guid = Annotated[UUID, WithJsonSchema({"type": "string", "format": "uuid", "pattern": _GUID_PATTERN})]
 
 
 @cache
@@ -122,23 +136,23 @@ class Contact(_Person):
     first_name: Text = Field(description="text that is not blank")
     last_name: Text = Field(description="text that is not blank")
     email: Email = Field(description="an e-mail address")
-    phone_number: Annotated[Text | None, BeforeValidator(_absent_if_blank)] = Field(None, description="text")
+    phone_number: Phone = Field(None, description="text")
 
 
 class AcceptanceEvent(_Contract):
     """A customer's acceptance of the Microsoft Customer Agreement, as a CRM system publishes it."""
 
-    customer_tenant_id: UUID = Field(description="a GUID: the customer's Microsoft ID")
+    customer_tenant_id: Guid = Field(description="a GUID: the customer's Microsoft ID")
     date_agreed: Annotated[
         DateAgreed,
         BeforeValidator(_date_agreed),
-        WithJsonSchema({"type": "string", "pattern": _SCHEMA_PATTERN}),
+        WithJsonSchema({"type": "string", "pattern": _DATE_PATTERN}),
     ] = Field(description="an ISO 8601 date (2018-06-14) or date and time (2018-06-14T09:30:00Z)")
     primary_contact: Contact = Field(description="an object", repr=False)
     type: Literal["MicrosoftCustomerAgreement"] = Field(
         "MicrosoftCustomerAgreement", description="MicrosoftCustomerAgreement"
     )
-    template_id: UUID | None = Field(None, description="a GUID: the template's id")
+    template_id: Guid | None = Field(None, description="a GUID: the template's id")
 
 
 def parse(
@@ -171,9 +185,12 @@ def read(given: envelopes.Object) -> AcceptanceEvent:
 
 
 def json_schema() -> dict[str, object]:
-    """Return the JSON Schema (2020-12) of an event, as a publisher should write it."""
+    """Return the JSON Schema (2020-12) of an event, as a publisher should write it.
+
+    What it refuses may still be read (names in any case, a GUID in braces); its id changes with it.
+    """
     schema = AcceptanceEvent.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **schema}
 
 
 def _refuse_twice(given: Mapping[str, object], model: type[BaseModel], path: str = "") -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from agreements import identity
 from agreements.deliveries import Delivery
@@ -139,7 +140,7 @@ class OutcomeEvent(_Told):
     subject: Guid | None = Field(None, description="the customer's tenant id, where the event could be read")
     time: Instant = Field(description="when it was told, in UTC")
     datacontenttype: Literal["application/json"] = Field("application/json", description="of data")
-    dataschema: str = Field(SCHEMA_ID, description="the schema of the whole, by its id")
+    dataschema: str = Field(f"{SCHEMA_ID}#/$defs/Told", description="the schema of data")
     causation_id: str = Field(description="the incoming event's id: CloudEvents id, else the message id")
     correlation_id: str = Field(description="the message's correlation id if it is a GUID, else ours")
     data: Told = Field(description="what became of the event")
@@ -162,9 +163,26 @@ def tell(
     return [_event(ending, delivery, attempt, outcome, source, now) for ending in endings]
 
 
+class AsSent(GenerateJsonSchema):
+    """The schema of ``body()``: what is not known is left out, and all else is there."""
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        """Never null, since it is left out then."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        """Show no default: what is left out is not known."""
+        return self.generate_inner(schema["schema"])
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ARG002 - pydantic's own signature
+        """Tell whether a field is always there."""
+        return field["schema"].get("default", ...) is not None
+
+
 def json_schema() -> dict[str, object]:
-    """Return the JSON Schema (2020-12) of an outcome event; its id changes when a reader would break."""
-    return {"$schema": _JSON_SCHEMA, "$id": SCHEMA_ID, **OutcomeEvent.model_json_schema()}
+    """Return the JSON Schema (2020-12) of an outcome event; its id changes with it."""
+    schema = OutcomeEvent.model_json_schema(schema_generator=AsSent)
+    return {"$schema": _JSON_SCHEMA, "$id": SCHEMA_ID, **schema}
 
 
 def _ending(outcome: Outcome) -> Ending:

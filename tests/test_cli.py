@@ -1,13 +1,14 @@
 import json
 import runpy
 import sys
+from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from agreements import cli, events
+from agreements import asyncapi, cli, events, outcome_events
 from agreements.cli.app import app
 from tests import fakes
 from tests.fakes import PLANTED
@@ -174,7 +175,19 @@ def test_main_does_not_hide_another_missing_module(monkeypatch: pytest.MonkeyPat
         cli.main()
 
 
-def test_schema_prints_the_schema(run: CliRunner) -> None:
-    """The JSON Schema goes to standard output, ready to be piped into a file."""
-    result = run.invoke(app, ["schema"])
-    assert (result.exit_code, json.loads(result.stdout)) == (0, events.json_schema())
+@pytest.mark.parametrize(
+    ("which", "document"),
+    [
+        ([], events.json_schema),
+        (["acceptance"], events.json_schema),
+        (["outcome"], outcome_events.json_schema),
+        (["asyncapi"], asyncapi.document),
+    ],
+    ids=["default", "acceptance", "outcome", "asyncapi"],
+)
+def test_schema_prints_each_part_of_the_contract(
+    run: CliRunner, which: list[str], document: Callable[[], dict[str, object]]
+) -> None:
+    """The document goes to standard output, ready to be piped into a file; the acceptance event's first."""
+    result = run.invoke(app, ["schema", *which])
+    assert (result.exit_code, json.loads(result.stdout)) == (0, document())

@@ -29,6 +29,7 @@ PLACES = {
     "msal": {"auth"},
     "opentelemetry": {"telemetry"},
     "pydantic": {
+        "asyncapi",
         "auth",
         "claims",
         "consent",

@@ -2,13 +2,15 @@
 
 import json
 import sys
+from collections.abc import Callable, Mapping
+from enum import StrEnum, unique
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from agreements import events
+from agreements import asyncapi, events, outcome_events
 from agreements.errors import EventError
 
 type Verdict = dict[str, str | bool | None]
@@ -31,15 +33,39 @@ def validate(
     raise typer.Exit(0 if all(verdict["valid"] for verdict in verdicts) else 1)
 
 
-def schema() -> None:
-    """Print the JSON Schema of an acceptance event, for publishers.
+@unique
+class Document(StrEnum):
+    """What the contract consists of."""
 
-    It is made from the model that reads events, so that both say the same. Events are read more leniently
-    (names in any case, unknown fields ignored); the schema tells how they should be written.
+    ACCEPTANCE = "acceptance"
+    OUTCOME = "outcome"
+    ASYNCAPI = "asyncapi"
 
-    Example: agreements schema > acceptance-event.schema.json
+
+_DOCUMENTS: Mapping[Document, Callable[[], dict[str, object]]] = {
+    Document.ACCEPTANCE: events.json_schema,
+    Document.OUTCOME: outcome_events.json_schema,
+    Document.ASYNCAPI: asyncapi.document,
+}
+
+
+def schema(
+    which: Annotated[Document, typer.Argument(help="Which part of the contract.")] = Document.ACCEPTANCE,
+) -> None:
+    """Print the contract as programs read it: a JSON Schema, or an AsyncAPI document.
+
+    acceptance: how an event should be written; events are read more leniently (names in any case, unknown
+    fields ignored).
+
+    outcome: what is told of each event.
+
+    asyncapi: both with the queue, the topic and the formats of messages, as AsyncAPI 3.0.
+
+    All are made from the models that read and write events, so that both say the same.
+
+    Example: agreements schema outcome > outcome-event.schema.json
     """
-    typer.echo(json.dumps(events.json_schema(), indent=2))
+    typer.echo(json.dumps(_DOCUMENTS[which](), indent=2))
 
 
 def _verdict(file: Path) -> Verdict:
