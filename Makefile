@@ -42,8 +42,8 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
-conformance: $(VENV) $(NODE_MODULES) ## The same promises of the local Service Bus, kept to three SDKs, one in JavaScript (needs Node 20)
-	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py $(ARGS)
+conformance: $(VENV) $(NODE_MODULES) ## The local Service Bus and the contract, by three SDKs, one in JavaScript (needs Node 20)
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py tests/conformance/contract.py $(ARGS)
 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
