@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 import tree_sitter_c_sharp
+import typer
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from tree_sitter import Language, Node, Parser
+from typer import Typer
 
 from agreements import events, outcome_events
+from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, EventError, Reason
 from agreements.events import AcceptanceEvent, Contact
@@ -139,6 +142,28 @@ def test_every_link_leads_somewhere() -> None:
         if heading:
             titles = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
             assert heading in [re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles]
+
+
+def test_every_command_is_real() -> None:
+    """What the page has people type exists, as it can be given."""
+    typed = re.findall(r"^agreements (.+)$", TEXT, re.MULTILINE)
+    for words in typed:
+        name, *given = shlex.split(words)
+        commands(app)[name].make_context(name, given)
+    named = set(re.findall(r"`agreements ([a-z]+)", TEXT))
+    assert {"validate", "schema", "trace"} <= named
+    assert named <= set(commands(app)) | LANDING
+
+
+# Described here, and on their way: each leaves this set as it comes.
+LANDING = {"publish", "receipt"}
+
+
+def commands(of: Typer) -> Mapping[str, Any]:
+    """Return the commands at the top of the CLI."""
+    group: Any = typer.main.get_command(of)
+    found: Mapping[str, Any] = group.commands
+    return found
 
 
 # --- JSON
