@@ -16,7 +16,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusRece
 from agreements import asyncapi, events, outcome_events
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
-from tests.test_publishing import ENTITIES, EVENT, EXAMPLES, ID, QUEUE
+from tests.test_publishing_guide import ENTITIES, EVENT, EXAMPLES, ID, QUEUE
 from tests.test_schemas import told
 
 HERE = Path(__file__).parent

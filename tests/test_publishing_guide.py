@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ import pytest
 import tree_sitter_c_sharp
 import typer
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from tree_sitter import Language, Node, Parser
@@ -186,6 +189,7 @@ CHECKED = {
     "sh request",
     "python publisher",
     "python subscriber",
+    "python keeping",
     "js publisher",  # both run by make conformance
     "js subscriber",
     "csharp publisher",
@@ -250,6 +254,12 @@ def test_the_commands_name_what_is_provisioned(kind: str) -> None:
 
 # --- programs
 
+# What may be told of one event, a second after the other.
+TOLD = [
+    {"time": f"2026-09-14T07:30:0{second}Z", "data": {"outcome": str(of), "final": of.final}}
+    for second, of in enumerate(Ending)
+]
+
 
 @pytest.fixture(scope="module")
 def bus() -> Iterator[SimpleNamespace]:
@@ -309,6 +319,18 @@ def test_the_python_subscriber_notes_what_is_told(bus: SimpleNamespace) -> None:
     program("subscriber")["listen"](bus.told, noted.append)
     assert noted == [json.loads(body)] * 2
     assert not bus.told.peek_messages()
+
+
+@given(st.permutations(TOLD * 2), st.integers(1, 2 * len(TOLD)))
+def test_what_is_kept_is_the_truth(arrived: list[dict[str, Any]], count: int) -> None:
+    """In whatever order it is told, and however often: what is on record is kept, else the last ending."""
+    keep, known, kept = program("keeping")["kept"], arrived[:count], None
+    for told in known:
+        kept = keep(kept, told)
+    recorded = [told for told in known if told["data"]["outcome"] in ("confirmed", "recovered", "duplicate")]
+    final = [told for told in known if told["data"]["final"]]
+    assert kept in (recorded or final or known)
+    assert kept == max(recorded or final or known, key=lambda told: datetime.fromisoformat(told["time"]))
 
 
 def test_the_csharp_is_one_and_holds_the_event() -> None:
