@@ -39,6 +39,9 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _PHONE_PATTERN = f"^[^{_CONTROL}]*$"
 _TEXT_PATTERN = f"^[{_BLANK}]*[^{_CONTROL}{_BLANK}][^{_CONTROL}]*$"
 _EMAIL_PATTERN = f"^[{_BLANK}]*[^@{_CONTROL}{_BLANK}]+@[^@{_CONTROL}{_BLANK}]+[{_BLANK}]*$"
+_CLOCK_SKEW = timedelta(minutes=5)
+# An event without a time or a zone means the customer's day, and it is tomorrow somewhere: UTC+14.
+_DAY_AHEAD = timedelta(hours=14)
 # The service answers to the second.
 _TOLERANCE = timedelta(seconds=1)
 # Control characters, and surrogates without their other half: no system can be counted on to keep them.
@@ -57,6 +60,10 @@ class DateAgreed:
 
     instant: datetime
     exact: bool
+
+    def in_future(self, now: datetime) -> bool:
+        """Tell whether it lies further ahead than clocks and zones explain."""
+        return self.instant > now + (_CLOCK_SKEW if self.exact else _DAY_AHEAD)
 
 
 def _date_agreed(value: object) -> DateAgreed:

@@ -54,9 +54,6 @@ _CUSTOMER_REFUSALS: Mapping[tuple[int, str | None], Reason] = {
 _APP_REFUSALS = {403, 404, 405, 407, 410, 415, 501}
 _PASSING = {408, 409, 423, 425}
 
-_CLOCK_SKEW = timedelta(minutes=5)
-# An event without a time or a zone means the customer's day, and it is tomorrow somewhere: UTC+14.
-_DAY_AHEAD = timedelta(hours=14)
 _LONGEST_RETRY_AFTER = 3600.0
 
 
@@ -176,7 +173,7 @@ def _compared(standing: Standing | None) -> Reason:
 def _ahead(event: AcceptanceEvent, answer: AgreementsError | None, now: datetime) -> Rejected | _Wait | None:
     agreed = event.date_agreed
     told = isinstance(answer, AnswerError) and answer.write and answer.answer.code == DATE_AHEAD
-    if agreed.instant > now + (_CLOCK_SKEW if agreed.exact else _DAY_AHEAD):
+    if agreed.in_future(now):
         return Rejected(reason=Reason.DATE_IN_FUTURE, detail="dateAgreed is in the future")
     if agreed.instant > now or told or answer is None:
         return _Wait(kind=RetryKind.TRANSIENT, reason=Reason.NOT_YET_VALID, not_before=agreed.instant)

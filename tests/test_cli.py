@@ -2,6 +2,7 @@ import json
 import runpy
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.fakes import PLANTED
 
 INVALID = b'{"customerTenantId": "zq@planted.example"}'
 FAULT = "FieldInvalid customerTenantId must be a GUID: the customer's Microsoft ID"
+LATER = "Correct dateAgreed: a customer cannot have agreed later than now."
 ADVICE = "Correct the field that is named and send the event again."
 
 
@@ -59,6 +61,26 @@ def test_validate_reads_standard_input(run: CliRunner, body: bytes, output: str,
     """A dash stands for standard input, read as bytes."""
     result = run.invoke(app, ["validate", "-"], input=body)
     assert (result.stdout, result.exit_code) == (output, code)
+
+
+@pytest.mark.parametrize(
+    ("date", "output", "code"),
+    [
+        ("9999-12-31", f"-: DateInFuture dateAgreed. {LATER}\n", 1),
+        (str(datetime.now(UTC).date()), "-: valid\n", 0),
+    ],
+    ids=["ahead", "today"],
+)
+def test_validate_looks_at_the_clock(run: CliRunner, date: str, output: str, code: int) -> None:
+    """A date that would be refused when it arrives is a fault before it is sent."""
+    result = run.invoke(app, ["validate", "-"], input=fakes.body(dateAgreed=date))
+    assert (result.stdout, result.exit_code) == (output, code)
+
+
+def test_validate_takes_the_content_type(run: CliRunner) -> None:
+    """What a message is called decides how it is read, here as there."""
+    result = run.invoke(app, ["validate", "good.json", "--content-type", "application/cloudevents+json"])
+    assert (result.stdout.split()[1], result.exit_code) == ("CloudEventInvalid", 1)
 
 
 def test_validate_prints_json_lines(run: CliRunner) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum, unique
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,8 @@ import typer
 from rich.console import Console
 
 from agreements import asyncapi, events, outcome_events
-from agreements.errors import EventError
+from agreements.errors import EventError, Reason
+from agreements.events import AcceptanceEvent
 
 type Verdict = dict[str, str | bool | None]
 
@@ -19,15 +21,19 @@ type Verdict = dict[str, str | bool | None]
 def validate(
     files: Annotated[list[Path], typer.Argument(help="Files that hold one event each; - is standard input.")],
     *,
+    content_type: Annotated[str | None, typer.Option(help="The content type that the messages have.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
     """Check events against the contract, offline: each fault by its field, never by its value.
+
+    A date that lies ahead is a fault by this machine's clock.
 
     Exit code 0 when all are valid, 1 when one is not, 2 when a file cannot be read.
 
     Example: agreements validate event.json
     """
-    verdicts = [_verdict(file) for file in files]
+    now = datetime.now(UTC)
+    verdicts = [_verdict(file, content_type, now) for file in files]
     for verdict in verdicts:
         typer.echo(json.dumps(verdict)) if as_json else _print(verdict)
     raise typer.Exit(0 if all(verdict["valid"] for verdict in verdicts) else 1)
@@ -68,13 +74,13 @@ def schema(
     typer.echo(json.dumps(_DOCUMENTS[which](), indent=2))
 
 
-def _verdict(file: Path) -> Verdict:
+def _verdict(file: Path, content_type: str | None, now: datetime) -> Verdict:
     try:
         body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from None
     try:
-        events.parse(body)
+        _check(events.parse(body, content_type), now)
     except EventError as error:
         return {
             "file": str(file),
@@ -85,6 +91,11 @@ def _verdict(file: Path) -> Verdict:
             "advice": error.reason.advice,
         }
     return {"file": str(file), "valid": True}
+
+
+def _check(event: AcceptanceEvent, now: datetime) -> None:
+    if event.date_agreed.in_future(now):
+        raise EventError(Reason.DATE_IN_FUTURE, "dateAgreed")
 
 
 def _print(verdict: Verdict) -> None:
