@@ -86,6 +86,14 @@ class ServiceBusSettings(Concern):
         None, alias="ServiceBus__clientId", description="a GUID: the client id of a user-assigned identity"
     )
 
+    @property
+    def host(self) -> str:
+        """The host name of the namespace, also where a connection string leads to it."""
+        if self.connection_string is None:
+            return str(self.namespace)
+        endpoint = self.connection_string.get_secret_value().split(";")[0].removeprefix("Endpoint=")
+        return str(urlsplit(endpoint).hostname)
+
     @field_validator("namespace")
     @classmethod
     def _or_connection_string(cls, namespace: str | None, info: ValidationInfo) -> str | None:
@@ -95,7 +103,10 @@ class ServiceBusSettings(Concern):
 
 
 class QueueSettings(Concern):
-    """The names of the queues; the trigger's and the scale controller's too, hence ``%SETTING%`` there."""
+    """The names of the queues, the trigger's and the scale controller's too, hence ``%SETTING%`` there.
+
+    And of the topic: to whoever sends, it is a target like any queue, so it must not be one of them.
+    """
 
     acceptances: str = Field(
         "agreement-acceptances", alias="ACCEPTANCES_QUEUE", description="the queue that publishers send to"
@@ -113,13 +124,18 @@ class QueueSettings(Concern):
         alias="REJECTIONS_QUEUE",
         description="a queue of its own, of what needs a person",
     )
+    outcomes: str | None = Field(
+        None,
+        alias="OUTCOMES_TOPIC",
+        description="a topic and none of the queues; without it no event is told",
+    )
 
-    @field_validator("retries", "duplicates", "rejections")
+    @field_validator("retries", "duplicates", "rejections", "outcomes")
     @classmethod
-    def _a_queue_of_its_own(cls, queue: str, info: ValidationInfo) -> str:
-        if queue.casefold() in {str(other).casefold() for other in info.data.values()}:
+    def _none_of_the_others(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and name.casefold() in {str(other).casefold() for other in info.data.values()}:
             raise ValueError
-        return queue
+        return name
 
 
 class PartnerCenterSettings(Concern):
