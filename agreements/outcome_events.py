@@ -22,6 +22,8 @@ from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected
 
 SCHEMA_ID = "urn:agreements:schema:outcome-event:1"
 CONTENT_TYPE = "application/cloudevents+json"
+# The topic's subscription that nobody takes from: the commands peek into it.
+RECEIPTS = "receipts"
 _TYPE = "agreements.acceptance.{}.v1"
 _JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 

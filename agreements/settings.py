@@ -95,7 +95,10 @@ class ServiceBusSettings(Concern):
 
 
 class QueueSettings(Concern):
-    """The names of the queues; the trigger's and the scale controller's too, hence ``%SETTING%`` there."""
+    """The names of the queues, the trigger's and the scale controller's too, hence ``%SETTING%`` there.
+
+    And of the topic: to whoever sends, it is a target like any queue, so it must not be one of them.
+    """
 
     acceptances: str = Field(
         "agreement-acceptances", alias="ACCEPTANCES_QUEUE", description="the queue that publishers send to"
@@ -113,13 +116,18 @@ class QueueSettings(Concern):
         alias="REJECTIONS_QUEUE",
         description="a queue of its own, of what needs a person",
     )
+    outcomes: str | None = Field(
+        None,
+        alias="OUTCOMES_TOPIC",
+        description="a topic and none of the queues; without it no event is told",
+    )
 
-    @field_validator("retries", "duplicates", "rejections")
+    @field_validator("retries", "duplicates", "rejections", "outcomes")
     @classmethod
-    def _a_queue_of_its_own(cls, queue: str, info: ValidationInfo) -> str:
-        if queue.casefold() in {str(other).casefold() for other in info.data.values()}:
+    def _none_of_the_others(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and name.casefold() in {str(other).casefold() for other in info.data.values()}:
             raise ValueError
-        return queue
+        return name
 
 
 class PartnerCenterSettings(Concern):

@@ -376,6 +376,9 @@ output DUPLICATES_QUEUE string = settings.DUPLICATES_QUEUE
 @description('Name of the queue of events that need a person.')
 output REJECTIONS_QUEUE string = settings.REJECTIONS_QUEUE
 
+@description('Name of the topic to which every outcome is told.')
+output OUTCOMES_TOPIC string = settings.OUTCOMES_TOPIC
+
 @description('Address of the key vault.')
 output KEY_VAULT_URL string = 'https://${vaultName}${environment().suffixes.keyvaultDns}/'
 

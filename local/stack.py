@@ -31,6 +31,7 @@ _QUEUES = {
     "RETRIES_QUEUE": "agreement-retries",
     "DUPLICATES_QUEUE": "agreement-duplicates",
     "REJECTIONS_QUEUE": "agreement-rejections",
+    "OUTCOMES_TOPIC": "agreement-outcomes",
 }
 # Short retries, so that a person sees the endings; a variable of the same name wins.
 _DEFAULTS = {

@@ -13,7 +13,7 @@ from typer import Typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from agreements import access, handler, settings, telemetry
+from agreements import access, handler, outcome_events, settings, telemetry
 from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
@@ -102,9 +102,18 @@ def test_every_default_queue_is_provisioned() -> None:
     queues = FunctionAppSettings.model_fields["queues"].annotation
     assert isinstance(queues, type)
     assert issubclass(queues, BaseModel)
-    defaults = {field.default for field in queues.model_fields.values()}
+    defaults = {field.default for field in queues.model_fields.values() if field.default is not None}
     assert {queue["name"] for queue in ENTITIES["queues"]} == defaults
     assert all(queue in README for queue in defaults)
+
+
+def test_the_topic_is_provisioned() -> None:
+    """The topic that is told in Azure exists, with the subscription that the commands peek into."""
+    given = json.loads((ROOT / "infra" / "app-settings.json").read_text())
+    [topic] = ENTITIES["topics"]
+    assert topic["name"] == given["OUTCOMES_TOPIC"]
+    assert outcome_events.RECEIPTS in {subscription["name"] for subscription in topic["subscriptions"]}
+    assert topic["properties"]["requiresDuplicateDetection"]
 
 
 def test_the_handler_knows_how_long_a_lock_lasts() -> None:

@@ -78,6 +78,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "retries": "agreement-retries",
         "duplicates": "agreement-duplicates",
         "rejections": "agreement-rejections",
+        "outcomes": None,
     }
     assert given.partner_center.model_dump() == {
         "url": "https://api.partnercenter.microsoft.com",
@@ -223,13 +224,19 @@ def test_the_least_bit_of_time_to_ask_is_enough() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    list(combinations(["ACCEPTANCES_QUEUE", "RETRIES_QUEUE", "DUPLICATES_QUEUE", "REJECTIONS_QUEUE"], 2)),
+    list(
+        combinations(
+            ["ACCEPTANCES_QUEUE", "RETRIES_QUEUE", "DUPLICATES_QUEUE", "REJECTIONS_QUEUE", "OUTCOMES_TOPIC"],
+            2,
+        )
+    ),
 )
 @pytest.mark.parametrize(("one", "other"), [("parked", "parked"), ("parked", "PARKED"), ("PARKED", "parked")])
 def test_no_two_queues_are_one(first: str, second: str, one: str, other: str) -> None:
     """A queue that two ends share would mix them up, or feed itself; the broker knows no case of names."""
     [problem] = problems(**{first: one, second: other})
-    assert problem.startswith(f"{second} must be a queue of its own")
+    own = "a topic and none of the queues" if second == "OUTCOMES_TOPIC" else "a queue of its own"
+    assert problem.startswith(f"{second} must be {own}")
 
 
 def test_a_cap_may_be_its_base() -> None:

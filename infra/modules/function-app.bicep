@@ -100,7 +100,7 @@ var fixedSettings = [for setting in items(settings): {
   value: setting.value
 }]
 
-// Of this deployment. To publish outcomes, add OUTCOMES_TOPIC to app-settings.json: the topic and the right to send to it are there.
+// Of this deployment.
 var ownSettings = [
   {
     name: 'AzureWebJobsStorage__accountName'

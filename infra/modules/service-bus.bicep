@@ -78,6 +78,9 @@ module topics 'topic.bicep' = [for topic in entities.topics: {
     subscriptions: topic.subscriptions
     identityName: identityName
     identityPrincipalId: identityPrincipalId
+    operatorsId: operatorsId
+    operatorsType: operatorsType
+    publishersGroupId: publishersGroupId
   }
   // By name: a module cannot be given the namespace itself.
   dependsOn: [

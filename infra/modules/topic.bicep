@@ -22,6 +22,16 @@ param identityName string
 @description('Object id of the identity of the function app.')
 param identityPrincipalId string
 
+@description('Object id of the group or person that operates the app; empty for nobody.')
+param operatorsId string
+
+@description('Kind of principal that operatorsId is.')
+@allowed(['Group', 'User'])
+param operatorsType string
+
+@description('Object id of the group that publishes acceptance events; empty for nobody.')
+param publishersGroupId string
+
 var roles = loadJsonContent('../roles.json')
 
 resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
@@ -49,3 +59,24 @@ resource appSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalType: 'ServicePrincipal'
   }
 }
+
+// Whoever published learns from these subscriptions what became of it; whoever operates can answer for it.
+resource operatorsReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (subscription, i) in subscriptions: if (!empty(operatorsId)) {
+  name: guid(topicSubscriptions[i].id, operatorsId, roles.serviceBusDataReceiver)
+  scope: topicSubscriptions[i]
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+    principalId: operatorsId
+    principalType: operatorsType
+  }
+}]
+
+resource publishersReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (subscription, i) in subscriptions: if (!empty(publishersGroupId)) {
+  name: guid(topicSubscriptions[i].id, publishersGroupId, roles.serviceBusDataReceiver)
+  scope: topicSubscriptions[i]
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.serviceBusDataReceiver)
+    principalId: publishersGroupId
+    principalType: 'Group'
+  }
+}]

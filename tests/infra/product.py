@@ -11,7 +11,9 @@ from agreements.settings import FunctionAppSettings, QueueSettings
 
 ROOT = Path(__file__).parents[2]
 
-QUEUES: Mapping[str, str] = {name: str(field.default) for name, field in QueueSettings.model_fields.items()}
+QUEUES: Mapping[str, str] = {
+    name: str(field.default) for name, field in QueueSettings.model_fields.items() if name != "outcomes"
+}
 CONSUMED = {QUEUES["acceptances"], QUEUES["retries"]}
 
 

@@ -40,7 +40,9 @@ def test_the_provisioned_entities_are_printed_within_the_limits(capsys: pytest.C
     changes = printed.err.splitlines()
     assert "agreement-acceptances: MaxDeliveryCount 50 becomes 10" in changes
     assert "agreement-retries: DuplicateDetectionHistoryTimeWindow P7D becomes PT5M" in changes
-    assert "agreement-outcomes: DefaultMessageTimeToLive without limit becomes PT1H" in changes
+    assert "agreement-duplicates: DefaultMessageTimeToLive without limit becomes PT1H" in changes
+    assert "agreement-outcomes: DefaultMessageTimeToLive P14D becomes PT1H" in changes
+    assert "agreement-outcomes/Subscriptions/receipts: DefaultMessageTimeToLive P7D becomes PT1H" in changes
 
 
 def test_what_the_emulator_can_do_stays_as_it_is() -> None:

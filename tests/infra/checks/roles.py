@@ -36,7 +36,7 @@ _SCOPES = {
     "monitoringMetricsPublisher": {"Microsoft.Insights/components"},
     "monitoringReader": {"Microsoft.Insights/components", _GROUP},
     "serviceBusDataOwner": {f"{_BUS}/queues"},
-    "serviceBusDataReceiver": {f"{_BUS}/queues"},
+    "serviceBusDataReceiver": {f"{_BUS}/queues", f"{_BUS}/topics/subscriptions"},
     "serviceBusDataSender": {f"{_BUS}/queues", f"{_BUS}/topics"},
     "storageBlobDataOwner": {_STORAGE},
     "storageTableDataContributor": {_STORAGE},
@@ -127,8 +127,10 @@ def app(project: Project) -> Iterator[str]:
             yield f"{one.declared.at}: the app owns {_entity(project, one)}, which it does not consume"
     for queue in sorted(CONSUMED - owned):
         yield f"{at}: the app does not own {queue}, which it consumes"
-    for queue in sorted(set(QUEUES.values()) - sent - owned):
-        yield f"{at}: the app cannot send to {queue}"
+    topics = {one.body.get("name") for one in project.of(f"{_BUS}/topics")}
+    told = {str(_value(name)) for name in topics if name}
+    for entity in sorted({*QUEUES.values(), *told} - sent - owned):
+        yield f"{at}: the app cannot send to {entity}"
 
 
 def first(project: Project) -> Iterator[str]:
