@@ -140,7 +140,7 @@ def _there_are(names: Sequence[str], known: Sequence[str | None]) -> str:
 
 
 def delimiter_of(line: str, by_hand: Mapping[str, str]) -> str:
-    """Return what stands between the cells of a header: what yields most of the fields, or else most cells."""
+    """Return what stands between the cells of a header: what yields most fields, or else most cells."""
 
     def worth(delimiter: str) -> tuple[int, int]:
         names = next(csv.reader([line], delimiter=delimiter), [])

@@ -51,7 +51,7 @@ def replay_message_id(message: str) -> str:
 
 
 def acceptance_event_id(*canonical: str | None) -> UUID:
-    """Return the id of an event that is published from a file: the same acceptance has the same in any file."""
+    """Return the id of an event that is published from a file: in any file the same for the same."""
     return uuid5(_NAMESPACE, f"acceptance/{json.dumps(canonical)}")
 
 

@@ -6,7 +6,7 @@ line and field.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
@@ -38,36 +38,32 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """An event as it goes out.
+
+    Attributes:
+        id: of customer, instant, contact as written, type and template: the same in whatever file.
+        data: the fields of the contract, their values as written.
+    """
+
+    id: UUID
+    customer: UUID
+    agreed: datetime
+    data: dict[str, object] = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record of a file: an event as it goes out, or the faults for which it does not.
+    """A record of a file: an event, or the faults for which it is none.
 
     Attributes:
         line: where it begins, from 1, as editors count.
-        data: the fields of the contract with their values as written; empty if there are faults.
     """
 
     line: int
-    event: AcceptanceEvent | None
-    data: dict[str, object] = field(repr=False, default_factory=dict)
+    acceptance: Acceptance | None
     faults: tuple[Fault, ...] = ()
-
-    @property
-    def id(self) -> UUID:
-        """The event's id: of customer, instant, contact as written, type and template."""
-        event = self.event
-        assert event is not None
-        contact = event.primary_contact
-        return identity.acceptance_event_id(
-            str(event.customer_tenant_id),
-            event.date_agreed.instant.isoformat(),
-            contact.first_name,
-            contact.last_name,
-            contact.email,
-            contact.phone_number,
-            event.type,
-            str(event.template_id) if event.template_id else None,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +114,8 @@ def read(reading: Reading, told: Told) -> Iterator[Record]:
     """
     if reading.format is Format.CSV:
         with texts.opened(reading.path, "") as text:
-            for line, row in tables.read(text, reading.by_hand, reading.delimiter, told):
-                yield _faulty(line, *row) if isinstance(row, list) else _record(line, row, reading.now)
+            for line, given, faults in tables.read(text, reading.by_hand, reading.delimiter, told):
+                yield _record(line, given, reading.now, faults)
         return
     with texts.opened(reading.path, "\n") as text:
         found = values(text) if reading.format is Format.JSON else texts.lines(text)
@@ -140,22 +136,58 @@ def _value(line: int, text: str, now: datetime) -> Record:
     return _record(line, given, now)
 
 
-def _record(line: int, given: envelopes.Object, now: datetime) -> Record:
+def _record(line: int, given: envelopes.Object | None, now: datetime, faults: Iterable[Fault] = ()) -> Record:
+    """Return the record; what is known to be at fault is not told twice."""
+    known = {fault.field: fault for fault in faults}
+    if given is None:
+        return Record(line, None, tuple(known.values()))
     found = events.check(given)
     written = next((value for name, value in given.items() if name.lower() == "dateagreed"), None)
     if not isinstance(found, AcceptanceEvent):
-        return _faulty(line, *(_fault(error, written) for error in found))
-    if found.date_agreed.instant > now + (_CLOCK_SKEW if found.date_agreed.exact else _DAY_AHEAD):
-        return _faulty(line, _fault(EventError(Reason.DATE_IN_FUTURE, "dateAgreed")))
-    data = found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"date_agreed"})
-    if sum(map(len, data["primaryContact"].values())) > _LONGEST_CONTACT:
+        return _faulty(line, *({error.field: _fault(error, written) for error in found} | known).values())
+    if known or (fault := _doubt(found, now)):
+        return _faulty(line, *(known.values() or [fault]))
+    return Record(line, _acceptance(found, written))
+
+
+def _doubt(event: AcceptanceEvent, now: datetime) -> Fault | None:
+    """Return why an event that keeps the contract would still come to nothing."""
+    if event.date_agreed.instant > now + (_CLOCK_SKEW if event.date_agreed.exact else _DAY_AHEAD):
+        return _fault(EventError(Reason.DATE_IN_FUTURE, "dateAgreed"))
+    contact = event.primary_contact
+    values = contact.first_name, contact.last_name, contact.email, contact.phone_number or ""
+    if sum(map(len, values)) > _LONGEST_CONTACT:
         detail = "longer than any contact is: look for a value that holds more than its own"
-        return _faulty(line, Fault(Layout.LARGE, "primaryContact", detail))
-    return Record(line, found, data | {"dateAgreed": written})
+        return Fault(Layout.LARGE, "primaryContact", detail)
+    return None
+
+
+def _acceptance(event: AcceptanceEvent, written: object) -> Acceptance:
+    contact = event.primary_contact
+    instant = event.date_agreed.instant
+    return Acceptance(
+        id=identity.acceptance_event_id(
+            str(event.customer_tenant_id),
+            instant.isoformat(),
+            contact.first_name,
+            contact.last_name,
+            contact.email,
+            contact.phone_number,
+            event.type,
+            str(event.template_id) if event.template_id else None,
+        ),
+        customer=event.customer_tenant_id,
+        agreed=instant,
+        data={
+            # Not as it was read: whoever audits the message finds the date as the file has it.
+            "dateAgreed": written,
+            **event.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"date_agreed"}),
+        },
+    )
 
 
 def _faulty(line: int, *faults: Fault) -> Record:
-    return Record(line, None, faults=faults)
+    return Record(line, None, faults)
 
 
 def _fault(error: EventError, written: object = None) -> Fault:

@@ -18,7 +18,7 @@ _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _SCIENTIFIC = re.compile(r"[+-]?\d([.,]\d+)?E\+?\d{1,3}", re.IGNORECASE)
 _ERRORS = re.compile(r"#(N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)", re.IGNORECASE)
 
-type Row = dict[str, object] | list[Fault]
+type Row = tuple[int, dict[str, object] | None, list[Fault]]
 
 
 @unique
@@ -51,10 +51,8 @@ class Told:
     columns: Columns | None = None
 
 
-def read(
-    text: TextIO, by_hand: Mapping[str, str], delimiter: str | None, told: Told
-) -> Iterator[tuple[int, Row]]:
-    """Yield each row with its line: the JSON object that it stands for, or its faults.
+def read(text: TextIO, by_hand: Mapping[str, str], delimiter: str | None, told: Told) -> Iterator[Row]:
+    """Yield each row: its line, the JSON object that it stands for if one can be told, and its faults.
 
     Raises:
         UnreadableError: nobody can tell what rows follow from a line on.
@@ -73,9 +71,9 @@ def read(
     found = told.columns = columns.match(_header(head, delimiter, feed), by_hand)
     for row in _rows(feed, delimiter):
         if isinstance(row, Fault):
-            yield feed.first, [row]
+            yield feed.first, None, [row]
         elif any(cell.strip() for cell in row):
-            yield feed.first, _faults(row, found) or found.read(row)
+            yield feed.first, found.read(row) if found.fits(row) else None, _faults(row, found)
         else:
             told.blank += 1
 
@@ -143,7 +141,7 @@ def _faults(row: list[str], found: Columns) -> list[Fault]:
 
 
 def _cell(name: str | None, cell: str) -> Fault | None:
-    """Return what is wrong with a cell before it is read; nothing of one that is not read, but for its bytes."""
+    """Return what is wrong with a cell before it is read; of one that is not read, only its bytes count."""
     at = PATHS[name] if name else None
     if NOT_TEXT in cell:
         return not_text(at)
@@ -159,4 +157,4 @@ def _cell(name: str | None, cell: str) -> Fault | None:
 
 def not_text(at: str | None) -> Fault:
     """Return the fault of bytes that are no text."""
-    return Fault(Layout.NOT_TEXT, at, "bytes that are not UTF-8: save the file as UTF-8, or as UTF-16 with BOM")
+    return Fault(Layout.NOT_TEXT, at, "bytes that are no text: save the file as UTF-8, or as UTF-16 with BOM")
