@@ -24,11 +24,12 @@ from agreements.outcome_events import Advice, Ending
 
 @unique
 class Status(StrEnum):
-    """What publishing made of a record."""
+    """What publishing made of a record; ``READ`` is in no receipt: nobody knows whether it was sent."""
 
     SENT = "sent"
     REPEATED = "repeated"
     REFUSED = "refused"
+    READ = "read"
 
 
 class _Line(BaseModel):

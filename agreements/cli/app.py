@@ -10,6 +10,7 @@ from agreements.cli import (
     events,
     parked,
     publish,
+    receipt,
     replay,
     transfer,
 )
@@ -27,6 +28,7 @@ app = Typer(
 app.command("validate")(contract.validate)
 app.command("schema")(contract.schema)
 app.command("publish")(publish.publish)
+app.command("receipt")(receipt.receipt)
 app.command("consent")(consent.consent)
 app.command("doctor")(doctor.doctor)
 app.command("trace")(events.trace)

@@ -39,7 +39,7 @@ def seconds(text: str | None) -> float:
 
 
 @contextmanager
-def subscribed(given: BusSettings, subscription: str, *, from_now: bool) -> Iterator[Following]:
+def subscribed(given: BusSettings, subscription: str, book: Book, *, from_now: bool) -> Iterator[Following]:
     """Lend what looks into a subscription, from what comes now on or from all that it has.
 
     Raises:
@@ -51,14 +51,13 @@ def subscribed(given: BusSettings, subscription: str, *, from_now: bool) -> Iter
             "OUTCOMES_TOPIC is not set: the topic on which the function app tells what became of events",
         )
     place = Place(f"{given.queues.outcomes}/Subscriptions/{subscription}")
-    store, book = toolbox.operations(given).store, Book()
+    store = toolbox.operations(given).store
     try:
         # Asked in any case: now is the time to find out that it cannot be.
         highest = store.highest(place)
         yield Following(book=book, peek=partial(store.peek, place), first=highest + 1 if from_now else 1)
     finally:
         store.close()
-        book.close()
 
 
 def under_way(tally: Counter[Ending | None]) -> int:

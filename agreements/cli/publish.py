@@ -66,10 +66,10 @@ def publish(
     nothing is guessed or altered. Columns are matched to the fields by their names, case, spaces, hyphens and
     underscores aside; only the fields of the contract are sent.
 
-    Each event has an id made of what it says, so a record that comes twice is sent once. The receipt has a line
-    for each record. What it tells as sent is not sent again: not after a crash, and not when the file was mended
-    and is given again. At most one batch is sent twice, after a crash, which the app finds on record: nothing is
-    confirmed twice. Ctrl-C ends the run after the batch in hand; the same command goes on.
+    Each event has an id made of what it says, so a record that comes twice is sent once. The receipt has a
+    line for each record. What it tells as sent is not sent again: not after a crash, and not when the file
+    was mended and is given again. At most one batch is sent twice, after a crash, which the app finds on
+    record: nothing is confirmed twice. Ctrl-C ends the run after the batch in hand; the same command goes on.
 
     --wait learns what became of each event from the outcome events on the topic OUTCOMES_TOPIC: it looks into
     a subscription, takes nothing from it, and writes what it finds into the receipt.
@@ -193,7 +193,9 @@ def _watch(
         return None
     # What an earlier run sent may have ended long ago.
     from_now = not any(receipt.known.open for receipt in receipts)
-    return opened.enter_context(following.subscribed(given, wish.subscription, from_now=from_now))
+    book = Book()
+    opened.callback(book.close)
+    return opened.enter_context(following.subscribed(given, wish.subscription, book, from_now=from_now))
 
 
 def _ask(counted: Counter[Fate], place: str, wish: Wish) -> None:

@@ -80,7 +80,7 @@ def failures() -> Iterator[None]:
         try:
             yield
         except ColumnsError as error:
-            raise output.end(output.USAGE, f"{output.plain(error)}: nothing was sent") from None
+            raise output.end(output.USAGE, output.plain(error)) from None
         except (UnreadableError, ChangedError) as error:
             raise output.end(output.FAILED, str(error)) from None
 
