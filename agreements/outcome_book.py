@@ -12,9 +12,9 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from agreements import seen
 from agreements.outcome_events import Ending, OutcomeEvent
 from agreements.receipts import Told
+from agreements.seen import OnDisk
 
 # Confirmed, then found on record by a second copy, is confirmed.
 _RANKS = {
@@ -27,11 +27,11 @@ _RANKS = {
 }
 
 
-class Book:
+class Book(OnDisk):
     """Knows of each event that is expected what was told last."""
 
     def __init__(self) -> None:
-        self._database = seen.database(
+        super().__init__(
             "CREATE TABLE book (id BLOB PRIMARY KEY, rank INTEGER, at REAL, outcome TEXT, told TEXT)"
             " WITHOUT ROWID"
         )
@@ -66,10 +66,6 @@ class Book:
         """Return how many events stand how; ``None`` is for those of which nothing is known."""
         rows = self._database.execute("SELECT outcome, count(*) FROM book GROUP BY outcome")
         return Counter({Ending(outcome) if outcome else None: count for outcome, count in rows})
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._database.close()
 
     def _note(self, event: UUID, told: Told) -> None:
         better = _RANKS[told.outcome], told.when.timestamp()

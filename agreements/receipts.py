@@ -17,9 +17,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from agreements import journal, seen
+from agreements import journal
 from agreements.journal import JournalError
 from agreements.outcome_events import Advice, Ending
+from agreements.seen import OnDisk
 
 
 @unique
@@ -105,7 +106,7 @@ def entries(path: Path) -> Iterator[Entry]:
                 raise JournalError(f"{path}, line {number}: not a line of a receipt") from None
 
 
-class Known:
+class Known(OnDisk):
     """What a receipt tells, to look up; kept on disk."""
 
     def __init__(self, path: Path, place: str | None) -> None:
@@ -114,12 +115,13 @@ class Known:
         Raises:
             JournalError: it is no receipt, or one of another place than that.
         """
-        self._database = seen.database(
+        super().__init__(
             "CREATE TABLE sent (id BLOB PRIMARY KEY) WITHOUT ROWID;"
             "CREATE TABLE lines (file TEXT, line INTEGER, key TEXT, now INTEGER, PRIMARY KEY (file, line))"
             " WITHOUT ROWID"
         )
         self.sent = self.open = 0
+        self._changed: set[str] = set()
         for entry in entries(path) if path.exists() else ():
             self._note(path, place, entry)
 
@@ -145,6 +147,8 @@ class Known:
         key = entry.file, entry.line
         found = self._database.execute("SELECT key FROM lines WHERE file = ? AND line = ?", key).fetchone()
         self._keep(entry, now=True)
+        if found is not None and found[0] != entry.key:
+            self._changed.add(entry.file)
         return found is None or found[0] != entry.key
 
     def is_stale(self, entry: Entry) -> bool:
@@ -158,15 +162,11 @@ class Known:
     def stale(self, file: str) -> bool:
         """Tell whether anything is told of a file that was not found in it this time."""
         found = self._database.execute("SELECT 1 FROM lines WHERE file = ? AND now = 0 LIMIT 1", (file,))
-        return found.fetchone() is not None
+        return file in self._changed or found.fetchone() is not None
 
     def _keep(self, entry: Entry, *, now: bool) -> None:
         line = entry.file, entry.line, entry.key, now
         self._database.execute("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)", line)
-
-    def close(self) -> None:
-        """Forget everything; the receipt stays."""
-        self._database.close()
 
 
 class Receipt:
@@ -197,7 +197,6 @@ class Receipt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self.known.close()
 
     def write(self, told: Iterable[Entry]) -> None:
         """Add what became of some records, unless that is told already; it is on disk when this returns."""

@@ -1,6 +1,7 @@
 """What was met before, kept on disk: a few megabytes of memory, however many events there are."""
 
 import sqlite3
+import weakref
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,21 +13,22 @@ class Where(NamedTuple):
     line: int
 
 
-def database(schema: str) -> sqlite3.Connection:
-    """Return a database of this process in a file that nobody else sees, and that is gone with it."""
-    found = sqlite3.connect("", isolation_level=None)
-    # It outlives no crash, so nothing has to be safe from one.
-    found.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8000; {schema}")
-    return found
+class OnDisk:
+    """Tables of this process in a file that nobody else sees, and that is gone with whoever holds it."""
+
+    def __init__(self, schema: str) -> None:
+        # It outlives no crash, so nothing has to be safe from one.
+        quick = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8000"
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.executescript(f"{quick}; {schema}")
+        weakref.finalize(self, self._database.close)
 
 
-class Seen:
+class Seen(OnDisk):
     """Where each event was met first."""
 
     def __init__(self) -> None:
-        self._database = database(
-            "CREATE TABLE seen (id BLOB PRIMARY KEY, file INTEGER, line INTEGER) WITHOUT ROWID"
-        )
+        super().__init__("CREATE TABLE seen (id BLOB PRIMARY KEY, file INTEGER, line INTEGER) WITHOUT ROWID")
 
     def first(self, event: UUID, here: Where) -> Where:
         """Return where an event was met first, which is here if it was not met before."""
@@ -35,7 +37,3 @@ class Seen:
             return here
         found = self._database.execute("SELECT file, line FROM seen WHERE id = ?", (event.bytes,))
         return Where(*found.fetchone())
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._database.close()

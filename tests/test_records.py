@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from agreements import columns, events, records, tables
+from agreements import columns, events
 from agreements.columns import ColumnsError
 from agreements.records import Format, Reading, Record, format_of, read
 from agreements.tables import Layout, Told
@@ -339,4 +339,3 @@ def test_every_reason_of_the_layout_is_met(desk: Desk) -> None:
     """No reason is listed in vain: each stands in one of the cases above."""
     source = Path(__file__).read_text()
     assert all(f'"{reason}"' in source for reason in Layout)
-    assert records.Layout is tables.Layout

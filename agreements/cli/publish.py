@@ -193,9 +193,7 @@ def _watch(
         return None
     # What an earlier run sent may have ended long ago.
     from_now = not any(receipt.known.open for receipt in receipts)
-    book = Book()
-    opened.callback(book.close)
-    return opened.enter_context(following.subscribed(given, wish.subscription, book, from_now=from_now))
+    return opened.enter_context(following.subscribed(given, wish.subscription, Book(), from_now=from_now))
 
 
 def _ask(counted: Counter[Fate], place: str, wish: Wish) -> None:

@@ -71,7 +71,6 @@ def receipt(
     with sources.failures(), ExitStack() as opened:
         read = _read(file, opened, given_as, by_hand or (), delimiter)
         book = Book()
-        opened.callback(book.close)
         evidence.expect(book, read())
         for path in kept:
             _hear(book, path)
