@@ -10,6 +10,7 @@ from agreements.credentials import FederatedIdentity
 from agreements.deadline import Deadline
 from agreements.doctor import Check, UncheckedError
 from agreements.errors import DeploymentError, SettingsError
+from agreements.outcome_events import RECEIPTS
 from agreements.reach import Entity, Right
 from agreements.renewal import FEW_DAYS
 from agreements.settings import BusSettings, PartnerSettings, QueueSettings, TimingSettings
@@ -49,6 +50,8 @@ _REACH: dict[Role, list[tuple[Right, str, bool]]] = {
     ],
     Role.PUBLISHER: [(Right.SEND, "acceptances", False)],
 }
+# Of the topic, where there is one: the app tells, whoever publishes or operates looks up what was told.
+_TOPIC = {Role.APP: Right.SEND, Role.OPERATIONS: Right.PEEK, Role.PUBLISHER: Right.PEEK}
 
 _PARTNER, _BUS, _TIMING = "settings: Partner Center", "settings: Service Bus", "settings: timing"
 _VAULT, _TOKEN = "vault", "token exchange"
@@ -167,9 +170,7 @@ class _Bus:
         except SettingsError:
             yield Check(name="queues", look=self.settings, needs=(_BUS,))
             return
-        for right, queue, dead_letters in _REACH[role]:
-            setting = str(QueueSettings.model_fields[queue].alias)
-            entity = Entity(name=getattr(queues, queue), setting=setting, dead_letters=dead_letters)
+        for right, entity in _entities(queues, role):
             yield Check(name=f"{right} {entity}", look=self._reach(entity, right), needs=(_BUS,))
 
     def _reach(self, entity: Entity, right: Right) -> Callable[[Deadline], str]:
@@ -178,3 +179,17 @@ class _Bus:
             return f"{told}, by {self._wired.who}"
 
         return look
+
+
+def _entities(given: QueueSettings, role: Role) -> Iterator[tuple[Right, Entity]]:
+    """Yield what a role must reach, and how."""
+    for right, queue, dead_letters in _REACH[role]:
+        setting = str(QueueSettings.model_fields[queue].alias)
+        yield right, Entity(name=getattr(given, queue), setting=setting, dead_letters=dead_letters)
+    if given.outcomes is not None:
+        right = _TOPIC[role]
+        subscription = RECEIPTS if right is Right.PEEK else None
+        yield (
+            right,
+            Entity(name=given.outcomes, setting="OUTCOMES_TOPIC", topic=True, subscription=subscription),
+        )

@@ -6,6 +6,7 @@
     ├── ConsentError          whoever consents: the token that came of it would be of no use
     ├── EventError            the publisher: the event cannot be confirmed as it is
     ├── TokenError            whoever runs the app: no token for Partner Center
+    ├── TopicError            whoever runs the app: nobody could be told of an outcome
     ├── OversizeError         operations: with our properties the copy does not fit into a message
     ├── BusyError             wait: Service Bus takes no message just now
     └── PartnerCenterError    the call did not end in an agreement
@@ -294,6 +295,11 @@ class Reason(StrEnum):
         Actor.APP_OWNER,
         "Partner Center refuses the app itself: check its token, MFA, consent, role and address.",
     )
+    OUTCOME_NOT_SENT = (
+        "OutcomeNotSent",
+        Actor.APP_OWNER,
+        "Check OUTCOMES_TOPIC: that the topic exists, is enabled and has room, and the right to send to it.",
+    )
 
 
 class AgreementsError(Exception):
@@ -352,6 +358,10 @@ class TokenError(AgreementsError):
         self.code = code
         self.reason = reason
         self.grant_refused = grant_refused
+
+
+class TopicError(AgreementsError):
+    """The topic did not take what was to be told; nobody knows whether it arrived. The message says why."""
 
 
 class OversizeError(AgreementsError):

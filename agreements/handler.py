@@ -12,7 +12,7 @@ from uuid import UUID
 from agreements import envelopes, events, policy, telemetry
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery, RetryKind
-from agreements.errors import AgreementsError, AnswerError, EventError, OversizeError, Reason
+from agreements.errors import AgreementsError, AnswerError, EventError, OversizeError, Reason, TopicError
 from agreements.events import AcceptanceEvent, Agreement, Standing
 from agreements.outcomes import Attempt, Confirmed, Outcome, Rejected, Retry
 from agreements.policy import Policy
@@ -40,6 +40,25 @@ class Records(Protocol):
         """Return the customer's agreements of the event's type; raise one of our errors when unreadable."""
 
 
+class Outcomes(Protocol):
+    """Where publishers are told what became of their events."""
+
+    def tell(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> bool:
+        """Tell it; when this returns, it has arrived. Return whether there was anything to tell.
+
+        Raises:
+            TopicError: nobody knows whether it arrived.
+        """
+
+
+class Nobody:
+    """Nobody wants to be told."""
+
+    def tell(self, *_: object, **__: object) -> bool:
+        """Tell nobody."""
+        return False
+
+
 class Outbox(Protocol):
     """Where outcomes are sent."""
 
@@ -52,12 +71,26 @@ class Outbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Sent:
+    """What was sent: the outcome that stands, and what publishers were told.
+
+    Attributes:
+        told: ``None`` when there was nothing to tell.
+        untold: the outcome that should have been told, and why it was not.
+    """
+
+    outcome: Outcome
+    told: bool | None
+    untold: tuple[Outcome, TopicError] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
     """Handles a delivery: returning means that the message may be completed.
 
     Attributes:
         seconds: the deadline for one delivery.
-        reserve: what is kept of them for sending, however long the asking took.
+        reserve: what is kept of them for telling and sending, however long the asking took.
         now: the wall clock, aware.
         random: numbers in [0, 1), for the jitter.
         pause: waits for some seconds.
@@ -65,6 +98,7 @@ class Handler:
 
     confirmations: Confirmations
     records: Records
+    outcomes: Outcomes
     outbox: Outbox
     policy: Policy
     seconds: float
@@ -93,16 +127,34 @@ class Handler:
             # The lock may be lost: the event delivered again meanwhile, and recorded by that delivery.
             delivery = replace(delivery, maybe_recorded=True)
         outcome = policy.decide(delivery, attempt, self.policy, self.now(), self.random())
-        outcome = self._send(delivery, attempt, outcome)
-        self._log(delivery, attempt, outcome, asked - started, monotonic() - started)
+        sent = self._send(delivery, attempt, outcome)
+        self._log(delivery, attempt, sent, asked - started, monotonic() - started)
 
-    def _send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome) -> Outcome:
+    def _send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome) -> _Sent:
+        """Tell, then send: while nothing is parked, what could not be told can still come back."""
+        until = Deadline.after(self.reserve)
+        sent = self._tell(delivery, attempt, outcome, until)
         try:
-            self.outbox.send(delivery, attempt, outcome, Deadline.after(self.reserve))
+            self.outbox.send(delivery, attempt, sent.outcome, until)
         except OversizeError as error:
-            outcome = Rejected(reason=Reason.COPY_TOO_LARGE, detail=f"last: {error.reason}")
-            self.outbox.send(delivery, attempt, outcome, Deadline.after(self.reserve))
-        return outcome
+            until = Deadline.after(self.reserve)
+            if isinstance(outcome, Retry):
+                outcome = Rejected(reason=Reason.COPY_TOO_LARGE, detail=f"last: {error.reason}")
+                sent = self._tell(delivery, attempt, outcome, until)
+            # What cannot come back to be told ends untold.
+            sent = replace(sent, outcome=outcome)
+            self.outbox.send(delivery, attempt, outcome, until)
+        return sent
+
+    def _tell(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, until: Deadline) -> _Sent:
+        # Half of the time at most: whatever becomes of the topic, a copy can still be sent.
+        deadline = Deadline.after(until.left(self.reserve / 2))
+        try:
+            told = self.outcomes.tell(delivery, attempt, outcome, deadline)
+        except TopicError as error:
+            stands = policy.untold(delivery, attempt, outcome, self.policy, self.now(), self.random())
+            return _Sent(outcome=stands, told=False, untold=(outcome, error))
+        return _Sent(outcome=outcome, told=told or None)
 
     def _attempt(self, delivery: Delivery, deadline: Deadline) -> Attempt:
         attempt = Attempt()
@@ -141,10 +193,8 @@ class Handler:
         recorded = self.records.agreements(event, correlation_id=delivery.correlation_id, deadline=deadline)
         return events.standing(event, recorded)
 
-    def _log(
-        self, delivery: Delivery, attempt: Attempt, outcome: Outcome, asking: float, total: float
-    ) -> None:
-        refusal = attempt.refusal
+    def _log(self, delivery: Delivery, attempt: Attempt, sent: _Sent, asking: float, total: float) -> None:
+        outcome, refusal = sent.outcome, attempt.refusal
         waited = (self.now() - delivery.first_enqueued_time).total_seconds()
         telemetry.log(
             {
@@ -155,6 +205,8 @@ class Handler:
                 else None,
                 "detail": outcome.detail if isinstance(outcome, Rejected) else None,
                 "recovered": True if isinstance(outcome, Confirmed) and outcome.recovered else None,
+                "told": sent.told,
+                "untold": f"{type(sent.untold[0]).__name__}: {sent.untold[1]}" if sent.untold else None,
                 "retryKind": outcome.kind if isinstance(outcome, Retry) else None,
                 "retryAt": outcome.at.isoformat(timespec="milliseconds")
                 if isinstance(outcome, Retry)

@@ -16,6 +16,11 @@
 11. a failure that passes is tried again;
 12. and so is everything else;
 13. what has waited beyond the limit of its kind is rejected.
+
+``untold`` follows when nobody could be told of that:
+
+14. an outcome that is none to wait for waits the slow way and is told when it comes back; beyond the limit it
+    ends untold where it belongs, and a confirmed event, which belongs nowhere, is rejected by row 13.
 """
 
 from collections.abc import Mapping
@@ -93,37 +98,63 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wait:
-    """A reason to try again, before clocks and back-off have their say; ``ends`` is what it is after all."""
+    """A reason to try again, before clocks and back-off have their say.
+
+    Attributes:
+        ends: what it is after all, when it has waited for too long.
+        recorded: it is known to be on record, or may be.
+    """
 
     kind: RetryKind
     reason: Reason
     not_before: datetime | None = None
     retry_after: float = 0.0
     counts: bool = True
-    ends: Duplicate | None = None
+    ends: Duplicate | Rejected | None = None
+    recorded: bool = False
 
 
 def decide(delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, random: float) -> Outcome:
     """Return what becomes of a delivery; pure: ``now`` is aware, ``random`` in [0, 1)."""
     verdict = _verdict(delivery, attempt, policy, now)
-    if not isinstance(verdict, _Wait):
-        return verdict
-    since = _since(delivery, verdict.kind, now)
-    backoff = policy.backoff(verdict.kind)
+    return (
+        _waiting(verdict, delivery, attempt, policy, now, random) if isinstance(verdict, _Wait) else verdict
+    )
+
+
+def untold(
+    delivery: Delivery, attempt: Attempt, outcome: Outcome, policy: Policy, now: datetime, random: float
+) -> Outcome:
+    """Return what becomes of a delivery of whose outcome nobody could be told; pure, like ``decide``.
+
+    A retry goes on as it is: its end is still to come, and is told.
+    """
+    if isinstance(outcome, Retry):
+        return outcome
+    ends = None if isinstance(outcome, Confirmed) else outcome
+    wait = _Wait(kind=RetryKind.SERVICE, reason=Reason.OUTCOME_NOT_SENT, ends=ends, recorded=True)
+    return _waiting(wait, delivery, attempt, policy, now, random)
+
+
+def _waiting(
+    wait: _Wait, delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, random: float
+) -> Duplicate | Rejected | Retry:
+    since = _since(delivery, wait.kind, now)
+    backoff = policy.backoff(wait.kind)
     if now - since >= backoff.limit:
-        return verdict.ends or Rejected(reason=Reason.RETRIES_EXHAUSTED, detail=f"last: {verdict.reason}")
+        return wait.ends or Rejected(reason=Reason.RETRIES_EXHAUSTED, detail=f"last: {wait.reason}")
     maybe_recorded, unanswered = _memory(delivery, attempt.answer)
-    wait = min(verdict.retry_after, _LONGEST_RETRY_AFTER)
+    asked_for = min(wait.retry_after, _LONGEST_RETRY_AFTER)
     # Spread over as long again as the service asked for: else all that were told the same come back at once.
-    jitter = max(backoff.seconds(delivery.attempt, random), random * wait)
-    at = now + timedelta(seconds=wait + jitter)
+    jitter = max(backoff.seconds(delivery.attempt, random), random * asked_for)
+    at = now + timedelta(seconds=asked_for + jitter)
     return Retry(
-        kind=verdict.kind,
-        reason=verdict.reason,
-        at=max(at, verdict.not_before or at),
+        kind=wait.kind,
+        reason=wait.reason,
+        at=max(at, wait.not_before or at),
         since=since,
-        attempt=delivery.attempt + verdict.counts,
-        maybe_recorded=maybe_recorded,
+        attempt=delivery.attempt + wait.counts,
+        maybe_recorded=maybe_recorded or wait.recorded,
         unanswered=unanswered,
     )
 
@@ -240,6 +271,8 @@ def _memory(delivery: Delivery, answer: Agreement | AgreementsError | None) -> t
     """Return what the next attempt must know: may it be recorded, and under which unanswered request id."""
     written = isinstance(answer, PartnerCenterError) and answer.maybe_recorded
     maybe = delivery.may_be_recorded or written
-    # A definite no frees the id: the API expects a new one after any answer.
-    answered = isinstance(answer, AnswerError) and answer.write and not written
+    # A definite answer frees the id: the API expects a new one after any.
+    answered = isinstance(answer, Agreement) or (
+        isinstance(answer, AnswerError) and answer.write and not written
+    )
     return maybe, delivery.request_id if maybe and not answered else None

@@ -1,18 +1,23 @@
-"""Sending to Service Bus: which copy goes to which queue, and under which id."""
+"""Sending to Service Bus: which copy goes to which queue, what is told to the topic, and under which id."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, cast
 
+from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
 from azure.servicebus.exceptions import MessageSizeExceededError, OperationTimeoutError, ServiceBusError
 
-from agreements import identity
+from agreements import identity, outcome_events
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery, Property, Scalar, write_time
-from agreements.errors import OversizeError
+from agreements.errors import OversizeError, TopicError
+from agreements.outcome_events import OutcomeEvent
 from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
 
 if TYPE_CHECKING:
@@ -51,7 +56,7 @@ class Queues:
         self._names = names
         self._timeout = timeout
         queues = {names.retries, names.duplicates, names.rejections}
-        self._senders = {queue: _Sender(client, queue) for queue in queues}
+        self._senders = {queue: _Sender(queue, partial(client.get_queue_sender, queue)) for queue in queues}
 
     def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
         """Send the copy that an outcome asks for; a confirmed event needs none.
@@ -77,14 +82,73 @@ class Queues:
             self._senders[queue].send(message, until)
 
 
+class Topic:
+    """The topic that publishers are told by, over one sender as for the queues.
+
+    A try that failed is followed by a rest as long as it took: a topic that hangs does not hold up the
+    confirming of others for longer than that.
+    """
+
+    def __init__(
+        self, client: ServiceBusClient, name: str, source: str, timeout: float, now: Callable[[], datetime]
+    ) -> None:
+        self._source = source
+        self._timeout = timeout
+        self._now = now
+        self._sender = _Sender(name, partial(client.get_topic_sender, name))
+        self._rests_until = 0.0
+
+    def tell(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> bool:
+        """Tell what became of a delivery; return whether there was anything to tell.
+
+        Raises:
+            TopicError: nobody knows whether it arrived.
+        """
+        told = outcome_events.tell(delivery, attempt, outcome, source=self._source, now=self._now())
+        if told:
+            self._send([_telling(event) for event in told], deadline)
+        return bool(told)
+
+    def _send(self, messages: list[ServiceBusMessage], deadline: Deadline) -> None:
+        started = monotonic()
+        if started < self._rests_until:
+            raise TopicError("it failed just before")
+        try:
+            only = messages[0] if len(messages) == 1 else messages
+            self._sender.send(only, Deadline.after(deadline.left(self._timeout)))
+        except AzureError as error:
+            ended = monotonic()
+            self._rests_until = ended + (ended - started)
+            # Of its words nobody knows what they quote.
+            raise TopicError(type(error).__name__) from None
+
+
+def _telling(event: OutcomeEvent) -> ServiceBusMessage:
+    told = event.data
+    shown: dict[Property, Scalar | None] = {
+        Property.OUTCOME: told.outcome,
+        Property.REASON: told.reason,
+        Property.CUSTOMER_TENANT_ID: str(told.customer_tenant_id) if told.customer_tenant_id else None,
+        Property.EVENT_ID: told.event_id[:_LONGEST_EVENT_ID],
+    }
+    return ServiceBusMessage(
+        event.body(),
+        application_properties={str(name): value for name, value in shown.items() if value is not None},
+        content_type=outcome_events.CONTENT_TYPE,
+        correlation_id=event.correlation_id,
+        message_id=str(event.id),
+        subject=event.type,
+    )
+
+
 class _Sender:
-    def __init__(self, client: ServiceBusClient, queue: str) -> None:
-        self._client = client
-        self._queue = queue
+    def __init__(self, name: str, open_: Callable[[], ServiceBusSender]) -> None:
+        self._name = name
+        self._open = open_
         self._lock = threading.Lock()
         self._sender: ServiceBusSender | None = None
 
-    def send(self, message: ServiceBusMessage, deadline: Deadline) -> None:
+    def send(self, message: ServiceBusMessage | list[ServiceBusMessage], deadline: Deadline) -> None:
         if not self._lock.acquire(timeout=deadline.left()):
             raise self._too_late()
         try:
@@ -94,9 +158,9 @@ class _Sender:
         finally:
             self._lock.release()
 
-    def _send(self, message: ServiceBusMessage, timeout: float) -> None:
+    def _send(self, message: ServiceBusMessage | list[ServiceBusMessage], timeout: float) -> None:
         try:
-            self._sender = self._sender or self._client.get_queue_sender(self._queue)
+            self._sender = self._sender or self._open()
             # Always with a timeout: without one the SDK may wait for ever.
             self._sender.send_messages(message, timeout=timeout)
         except MessageSizeExceededError:
@@ -106,7 +170,7 @@ class _Sender:
             raise
 
     def _too_late(self) -> ServiceBusError:
-        return OperationTimeoutError(message=f"no time was left to send to {self._queue}")
+        return OperationTimeoutError(message=f"no time was left to send to {self._name}")
 
     def _forget(self) -> None:
         # A sender that failed may never recover; the failure itself is already on its way to the caller.

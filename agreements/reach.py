@@ -29,15 +29,18 @@ class Right(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """A queue, its dead-letter queue, or a topic; ``setting`` is the variable that names it."""
+    """A queue, its dead-letter queue, a topic or its subscription; ``setting`` is its variable."""
 
     name: str
     setting: str
     dead_letters: bool = False
     topic: bool = False
+    subscription: str | None = None
 
     def __str__(self) -> str:
         """Return the entity's path."""
+        if self.subscription is not None:
+            return f"{self.name}/Subscriptions/{self.subscription}"
         return f"{self.name}/$DeadLetterQueue" if self.dead_letters else self.name
 
 
@@ -66,6 +69,8 @@ def _sender(client: ServiceBusClient, entity: Entity) -> ServiceBusSender:
 
 
 def _receiver(client: ServiceBusClient, entity: Entity) -> ServiceBusReceiver:
+    if entity.subscription is not None:
+        return client.get_subscription_receiver(entity.name, entity.subscription)
     where = ServiceBusSubQueue.DEAD_LETTER if entity.dead_letters else None
     return client.get_queue_receiver(entity.name, sub_queue=where)
 

@@ -86,6 +86,14 @@ class ServiceBusSettings(Concern):
         None, alias="ServiceBus__clientId", description="a GUID: the client id of a user-assigned identity"
     )
 
+    @property
+    def host(self) -> str:
+        """The host name of the namespace, also where a connection string leads to it."""
+        if self.connection_string is None:
+            return str(self.namespace)
+        endpoint = self.connection_string.get_secret_value().split(";")[0].removeprefix("Endpoint=")
+        return str(urlsplit(endpoint).hostname)
+
     @field_validator("namespace")
     @classmethod
     def _or_connection_string(cls, namespace: str | None, info: ValidationInfo) -> str | None:

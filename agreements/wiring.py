@@ -20,10 +20,10 @@ from agreements.auth import Application, Exchange, RefreshTokens, Tokens
 from agreements.bounded import BoundedTransport
 from agreements.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
 from agreements.gate import Gate
-from agreements.handler import Handler
+from agreements.handler import Handler, Nobody, Outcomes
 from agreements.partner_center import PartnerCenter
 from agreements.policy import Backoff, Policy
-from agreements.queues import QueueNames, Queues
+from agreements.queues import QueueNames, Queues, Topic
 from agreements.renewal import Renewal, skip
 from agreements.settings import (
     FunctionAppSettings,
@@ -93,16 +93,27 @@ def _handler(given: FunctionAppSettings) -> Handler:
         duplicates=given.queues.duplicates,
         rejections=given.queues.rejections,
     )
+    client = service_bus(given.service_bus)
     return Handler(
         confirmations=partner_center,
         records=partner_center,
-        outbox=Queues(service_bus(given.service_bus), names, given.delivery.send_timeout),
+        outcomes=_outcomes(given, client),
+        outbox=Queues(client, names, given.delivery.send_timeout),
         policy=_policy(given.retry),
         seconds=given.delivery.deadline,
         reserve=given.delivery.send_timeout,
         now=lambda: datetime.now(UTC),
         random=random.random,
         pause=time.sleep,
+    )
+
+
+def _outcomes(given: FunctionAppSettings, client: ServiceBusClient) -> Outcomes:
+    if given.queues.outcomes is None:
+        return Nobody()
+    source = f"sb://{given.service_bus.host}/{given.queues.acceptances}"
+    return Topic(
+        client, given.queues.outcomes, source, given.delivery.send_timeout, lambda: datetime.now(UTC)
     )
 
 

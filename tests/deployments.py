@@ -14,6 +14,7 @@ from local.parts import in_thread
 from local.service_bus import Namespace
 
 QUEUES = "agreement-acceptances", "agreement-retries", "agreement-duplicates", "agreement-rejections"
+TOPIC = "agreement-outcomes"
 
 
 class Deployment:
@@ -60,7 +61,9 @@ class Deployment:
 @contextmanager
 def deployed(folder: Path) -> Iterator[Deployment]:
     """Serve everything that a deployment reaches, while the block runs."""
-    namespace = Namespace.from_dict({"queues": [{"name": name, "properties": {}} for name in QUEUES]})
+    queues = [{"name": name, "properties": {}} for name in QUEUES]
+    topic = {"name": TOPIC, "subscriptions": [{"name": "receipts"}]}
+    namespace = Namespace.from_dict({"queues": queues, "topics": [topic]})
     with (
         in_thread(lambda: serve(certificates=folder, credential="certificate")) as partner_center,
         in_thread(lambda: service_bus.serve(namespace)) as bus,

@@ -252,6 +252,27 @@ class FakeOutbox:
         return [outcome for _, _, outcome, _ in self.sent]
 
 
+class FakeOutcomes:
+    """Keeps what is told in ``told``, with the deadline; ``errors`` are raised first, ``None`` for none."""
+
+    def __init__(self, *errors: Exception | None, anything: bool = True) -> None:
+        self.errors = list(errors)
+        self.anything = anything
+        self.told: list[tuple[Outcome, Deadline]] = []
+
+    def tell(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> bool:
+        """Keep it, or fail."""
+        if self.errors and (error := self.errors.pop(0)):
+            raise error
+        self.told.append((outcome, deadline))
+        return self.anything
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes alone."""
+        return [outcome for outcome, _ in self.told]
+
+
 class FakeSender:
     """Keeps what is sent in ``sent``, with its timeout; ``errors`` are raised first, one per send."""
 
@@ -261,11 +282,11 @@ class FakeSender:
         self.sent: list[tuple[ServiceBusMessage, float]] = []
         self.closed = False
 
-    def send_messages(self, message: ServiceBusMessage, *, timeout: float) -> None:
-        """Keep it, or fail."""
+    def send_messages(self, message: ServiceBusMessage | list[ServiceBusMessage], *, timeout: float) -> None:
+        """Keep it, or each of a list, or fail."""
         if self.errors:
             raise self.errors.pop(0)
-        self.sent.append((message, timeout))
+        self.sent += [(one, timeout) for one in (message if isinstance(message, list) else [message])]
 
     def close(self) -> None:
         """Close, or fail."""
@@ -296,8 +317,12 @@ class FakeServiceBusClient:
         self.opened.append((queue, sender))
         return sender
 
+    def get_topic_sender(self, topic: str) -> FakeSender:
+        """Open a sender, or fail."""
+        return self.get_queue_sender(topic)
+
     def as_client(self) -> ServiceBusClient:
-        """Return this where the SDK's class is asked for: only ``get_queue_sender`` is used of it."""
+        """Return this where the SDK's class is asked for: only the senders are used of it."""
         return cast("ServiceBusClient", self)
 
 

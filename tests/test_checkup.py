@@ -12,7 +12,7 @@ from agreements.operations import Names
 from agreements.principal import Principal
 from agreements.settings import BusSettings
 from local.entra import Registration
-from tests.deployments import Deployment, deployed
+from tests.deployments import TOPIC, Deployment, deployed
 
 OK, FAILED, SKIPPED = Status
 
@@ -96,6 +96,27 @@ def test_what_a_publisher_needs(deployment: Deployment, monkeypatch: pytest.Monk
         FAILED: [],
         SKIPPED: [],
     }
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        (Role.APP, "send to agreement-outcomes"),
+        (Role.OPERATIONS, "peek into agreement-outcomes/Subscriptions/receipts"),
+        (Role.PUBLISHER, "peek into agreement-outcomes/Subscriptions/receipts"),
+    ],
+)
+@pytest.mark.parametrize("topic", [TOPIC, "not-there"])
+def test_the_topic_where_there_is_one(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, role: Role, name: str, topic: str
+) -> None:
+    """Once the setting names a topic, whoever tells or looks up what was told knows that they can."""
+    deployment.apply(monkeypatch, OUTCOMES_TOPIC=topic)
+    wanted = {"settings: Service Bus", name.replace(TOPIC, topic)}
+    [_, found] = examine([c for c in checkup.checks(role) if c.name in wanted], seconds=20)
+    assert found.status is (OK if topic == TOPIC else FAILED)
+    if topic != TOPIC:
+        assert "OUTCOMES_TOPIC: it names not-there" in found.advice
 
 
 def test_without_settings(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

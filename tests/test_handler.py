@@ -18,9 +18,10 @@ from agreements.errors import (
     OversizeError,
     Reason,
     TokenError,
+    TopicError,
 )
 from agreements.events import Agreement, Standing
-from agreements.handler import Handler
+from agreements.handler import Handler, Nobody, Outcomes
 from agreements.outcomes import Confirmed, Duplicate, Outcome, Rejected, Retry
 from tests import fakes
 from tests.fakes import (
@@ -33,6 +34,7 @@ from tests.fakes import (
     REQUEST,
     FakeClock,
     FakeOutbox,
+    FakeOutcomes,
     FakePartnerCenter,
     agreement,
     delivery,
@@ -56,11 +58,13 @@ def handler(
     outbox: FakeOutbox,
     now: Callable[[], datetime] = lambda: NOW,
     pause: Callable[[float], object] = unexpected,
+    outcomes: Outcomes | None = None,
 ) -> Handler:
     """Return a handler over fakes, without jitter, that is not expected to pause unless told how."""
     return Handler(
         confirmations=partner_center,
         records=partner_center,
+        outcomes=outcomes or Nobody(),
         outbox=outbox,
         policy=POLICY,
         seconds=150,
@@ -382,6 +386,173 @@ def test_what_was_handled_does_not_pause(answer: Agreement | Exception) -> None:
     pauses: list[float] = []
     handler(FakePartnerCenter(answer), FakeOutbox(), pause=pauses.append)(delivery())
     assert pauses == []
+
+
+# --- telling
+
+FULL = TopicError("ServiceBusQuotaExceededError")
+CONFIRMED, DUPLICATE = Confirmed(), Duplicate(reason=Reason.ALREADY_RECORDED)
+REJECTED = Rejected(reason=Reason.REFUSED, detail="Partner Center answered 400, code 800002")
+
+
+def tell(
+    outcomes: FakeOutcomes,
+    partner_center: FakePartnerCenter,
+    outbox: FakeOutbox | None = None,
+    **changes: Any,
+) -> list[Outcome]:
+    """Handle a delivery that is told; return what was sent."""
+    outbox = outbox or FakeOutbox()
+    handler(partner_center, outbox, outcomes=outcomes)(delivery(**changes))
+    return outbox.outcomes
+
+
+class After(FakeOutbox):
+    """Notes what had been told by the time of a send."""
+
+    def __init__(self, outcomes: FakeOutcomes) -> None:
+        super().__init__()
+        self.told = outcomes
+        self.before: list[list[Outcome]] = []
+
+    def send(self, *given: Any) -> None:
+        """Note, then send."""
+        self.before.append(self.told.outcomes)
+        super().send(*given)
+
+
+def test_it_is_told_before_anything_is_parked() -> None:
+    """Whatever could not be told has not gone anywhere, and can come back to be told."""
+    outcomes = FakeOutcomes()
+    outbox = After(outcomes)
+    assert tell(outcomes, FakePartnerCenter(refusal(400, "800002")), outbox) == [REJECTED]
+    assert outbox.before == [[REJECTED]]
+
+
+@pytest.mark.parametrize(("took", "telling", "sending"), [(0, 15, 30), (10, 15, 20), (40, 15, 0)])
+def test_telling_and_sending_share_the_reserve(
+    clock: FakeClock, took: float, telling: float, sending: float
+) -> None:
+    """Telling has half of it at most, so that the copy has time left, and both end by the deadline."""
+    left: list[float] = []
+
+    class Slow(FakeOutcomes):
+        def tell(self, delivery: Delivery, attempt: Any, outcome: Outcome, deadline: Deadline) -> bool:
+            left.append(deadline.left())
+            clock.now += took
+            return super().tell(delivery, attempt, outcome, deadline)
+
+    outbox = FakeOutbox()
+    handler(FakePartnerCenter(agreement()), outbox, outcomes=Slow())(delivery())
+    [(*_, deadline)] = outbox.sent
+    assert (left, deadline.left()) == ([telling], sending)
+
+
+@pytest.mark.parametrize(
+    ("partner_center", "outcome"),
+    [
+        (lambda: FakePartnerCenter(agreement()), CONFIRMED),
+        (lambda: FakePartnerCenter(EXISTS, records=[[agreement()]]), DUPLICATE),
+        (lambda: FakePartnerCenter(refusal(400, "800002")), REJECTED),
+    ],
+    ids=["confirmed", "duplicate", "rejected"],
+)
+def test_an_outcome_that_cannot_be_told_comes_back(
+    partner_center: Callable[[], FakePartnerCenter], outcome: Outcome, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The delivery does not fail: the event waits to be told; the line says which outcome, and why not."""
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        [sent] = tell(FakeOutcomes(FULL), partner_center())
+    assert isinstance(sent, Retry)
+    assert (sent.reason, sent.kind, sent.maybe_recorded, sent.attempt) == (
+        Reason.OUTCOME_NOT_SENT,
+        RetryKind.SERVICE,
+        True,
+        2,
+    )
+    line = logged(caplog)
+    assert (line["outcome"], line["reason"], line["told"]) == ("Retry", "OutcomeNotSent", False)
+    assert line["untold"] == f"{type(outcome).__name__}: ServiceBusQuotaExceededError"
+    assert line["advice"] == Reason.OUTCOME_NOT_SENT.advice
+
+
+def test_what_comes_back_is_told_as_what_it_is() -> None:
+    """The record is read first: what was recorded before it could be told is told as recovered."""
+    outcomes = FakeOutcomes()
+    partner_center = FakePartnerCenter(records=[[agreement()]])
+    at = REPEATS["retried"]
+    assert tell(outcomes, partner_center, attempt=2, maybe_recorded=True, **at) == [Confirmed(recovered=True)]
+    assert outcomes.outcomes == [Confirmed(recovered=True)]
+    assert partner_center.verbs == ["agreements"]
+
+
+def test_a_retry_goes_on_untold(caplog: pytest.LogCaptureFixture) -> None:
+    """That it is delayed is not worth more than when it comes back; the line says that nobody knows."""
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        [sent] = tell(FakeOutcomes(FULL), FakePartnerCenter(refusal(503)))
+    assert isinstance(sent, Retry)
+    assert sent.reason is Reason.UNAVAILABLE
+    line = logged(caplog)
+    assert (line["reason"], line["told"]) == ("Unavailable", False)
+    assert line["untold"] == "Retry: ServiceBusQuotaExceededError"
+
+
+@pytest.mark.parametrize(("anything", "told"), [(True, True), (False, None)])
+def test_the_line_says_what_was_told(
+    anything: bool, told: bool | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there was nothing to tell, or nobody to tell it to, the line has no word of it."""
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        tell(FakeOutcomes(anything=anything), FakePartnerCenter(agreement()))
+    line = logged(caplog)
+    assert (line.get("told"), "untold" in line) == (told, False)
+
+
+def test_a_retry_that_fits_into_no_message_is_told_as_rejected() -> None:
+    """Told of the delay before, the publisher learns that it will not come back."""
+    outcomes, outbox = FakeOutcomes(), FakeOutbox(OversizeError(Reason.UNAVAILABLE), times=1)
+    sent = tell(outcomes, FakePartnerCenter(refusal(503)), outbox)
+    rejected = Rejected(reason=Reason.COPY_TOO_LARGE, detail="last: Unavailable")
+    assert sent == [rejected]
+    assert [type(outcome) for outcome in outcomes.outcomes] == [Retry, Rejected]
+    assert outcomes.outcomes[-1] == rejected
+
+
+def test_a_rejection_that_can_neither_be_told_nor_come_back_is_parked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A copy of it does not fit: it ends where it belongs, and the line says that nobody was told."""
+    outbox = FakeOutbox(OversizeError(Reason.UNAVAILABLE), times=1)
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        sent = tell(FakeOutcomes(None, FULL), FakePartnerCenter(refusal(503)), outbox)
+    assert sent == [Rejected(reason=Reason.COPY_TOO_LARGE, detail="last: Unavailable")]
+    line = logged(caplog)
+    assert (line["told"], line["untold"]) == (False, "Rejected: ServiceBusQuotaExceededError")
+
+
+def test_a_confirmed_event_whose_copy_does_not_fit_ends_untold(caplog: pytest.LogCaptureFixture) -> None:
+    """It is on record: rejecting it because nobody could be told of that would be worse than silence."""
+    outbox = FakeOutbox(OversizeError(Reason.OUTCOME_NOT_SENT), times=1)
+    outcomes = FakeOutcomes(FULL)
+    with caplog.at_level(logging.INFO, logger="agreements"):
+        assert tell(outcomes, FakePartnerCenter(agreement()), outbox) == [Confirmed()]
+    line = logged(caplog)
+    assert (line["outcome"], line["told"]) == ("Confirmed", False)
+    assert outcomes.outcomes == []
+
+
+def test_a_bug_in_telling_goes_up() -> None:
+    """What is no error of the topic is a bug, and not taken for a topic that is full."""
+    pauses: list[float] = []
+    outbox = FakeOutbox()
+    with pytest.raises(RuntimeError, match="a bug"):
+        handler(
+            FakePartnerCenter(agreement()),
+            outbox,
+            pause=pauses.append,
+            outcomes=FakeOutcomes(RuntimeError("a bug")),
+        )(delivery())
+    assert (outbox.sent, pauses) == ([], [30])
 
 
 # --- the log line

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "agreements").rglob("*.py"))
 # Each library has its place: where it may be imported, and so what a change of it can touch.
 PLACES = {
-    "azure.core": {"bounded", "credentials", "reach", "toolbox", "vault", "wiring"},
+    "azure.core": {"bounded", "credentials", "queues", "reach", "toolbox", "vault", "wiring"},
     "azure.functions": {"wiring"},
     "azure.identity": {"toolbox", "wiring"},
     "azure.keyvault": {"vault", "wiring"},

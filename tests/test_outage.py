@@ -20,7 +20,7 @@ from agreements.deadline import Deadline
 from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import Reason
 from agreements.gate import Gate
-from agreements.handler import Handler
+from agreements.handler import Handler, Nobody
 from agreements.outcomes import Attempt, Confirmed, Outcome, Rejected, Retry
 from agreements.partner_center import PartnerCenter
 from agreements.queues import QueueNames
@@ -199,6 +199,7 @@ def play(speed: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
         handler = Handler(
             confirmations=partner_center,
             records=partner_center,
+            outcomes=Nobody(),
             outbox=bus,
             policy=POLICY,
             seconds=120,

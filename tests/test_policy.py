@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,12 @@ def retry(answer: AgreementsError | None = None, **changes: Any) -> Retry:
 def dated(ahead: timedelta, *, exact: bool = True) -> AcceptanceEvent:
     """Return an event whose date lies that far ahead of the clock."""
     return event(dateAgreed=(NOW + ahead).isoformat() if exact else (NOW + ahead).isoformat()[:-6])
+
+
+def untold(outcome: Outcome, answer: Agreement | AgreementsError | None = None, **changes: Any) -> Outcome:
+    """Decide about a delivery of whose outcome nobody could be told, with half of the jitter."""
+    attempt = Attempt(event=EVENT, answer=answer)
+    return policy.untold(delivery(**changes), attempt, outcome, POLICY, NOW, 0.5)
 
 
 # --- rows 1 to 3: what ends at once
@@ -463,6 +470,68 @@ def test_the_clock_starts_now_if_nobody_wrote_it() -> None:
 def test_the_clock_does_not_start_with_the_event(first: datetime) -> None:
     """A backlog is no failure: the clock starts with the first attempt that failed."""
     assert retry(refusal(503), first_enqueued_time=first).since == NOW
+
+
+# --- row 14: what could not be told
+
+ENDED: Mapping[str, tuple[Outcome, Agreement | AgreementsError | None]] = {
+    "confirmed": (Confirmed(), agreement()),
+    "recovered": (Confirmed(recovered=True), None),
+    "duplicate": (Duplicate(reason=Reason.OTHER_RECORDED), refusal(409, "600061")),
+    "rejected": (
+        Rejected(reason=Reason.REFUSED, detail="Partner Center answered 400"),
+        refusal(400, "800002"),
+    ),
+}
+ENDINGS = pytest.mark.parametrize(("outcome", "answer"), ENDED.values(), ids=ENDED)
+
+
+@ENDINGS
+def test_row_14_what_could_not_be_told_comes_back(
+    outcome: Outcome, answer: Agreement | AgreementsError | None
+) -> None:
+    """It waits the slow way and counts as an attempt; when it comes back, the record is read first."""
+    assert untold(outcome, answer, attempt=3) == Retry(
+        kind=RetryKind.SERVICE,
+        reason=Reason.OUTCOME_NOT_SENT,
+        at=NOW + timedelta(seconds=600),
+        since=NOW,
+        attempt=4,
+        maybe_recorded=True,
+        unanswered=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"), [(agreement(), None), (refusal(400, "800002"), None), (CUT, REQUEST)]
+)
+def test_row_14_a_definite_answer_frees_the_id(
+    answer: Agreement | AgreementsError, kept: UUID | None
+) -> None:
+    """Whatever the outcome, an id that got its answer is not used again, and one that got none is."""
+    outcome = Rejected(reason=Reason.RETRIES_EXHAUSTED, detail="last: NoDefiniteAnswer")
+    found = untold(outcome, answer, maybe_recorded=True, unanswered=REQUEST)
+    assert isinstance(found, Retry)
+    assert found.unanswered == kept
+
+
+def test_row_14_a_retry_goes_on_as_it_is() -> None:
+    """Its end is still to come, and will be told."""
+    waiting = retry(refusal(503))
+    assert untold(waiting, refusal(503)) is waiting
+
+
+@pytest.mark.parametrize(("waited", "over"), [(timedelta(days=7) - TICK, False), (timedelta(days=7), True)])
+@ENDINGS
+def test_row_14_what_could_not_be_told_for_too_long_ends_untold(
+    outcome: Outcome, answer: Agreement | AgreementsError | None, waited: timedelta, over: bool
+) -> None:
+    """It is parked where it belongs; a confirmed event belongs nowhere, so a person must look and replay."""
+    found = untold(outcome, answer, retry_kind=RetryKind.SERVICE, retrying_since=NOW - waited)
+    exhausted = Rejected(reason=Reason.RETRIES_EXHAUSTED, detail="last: OutcomeNotSent")
+    end = exhausted if isinstance(outcome, Confirmed) else outcome
+    assert (found == end) is over
+    assert isinstance(found, Retry) is not over
 
 
 @pytest.mark.parametrize(

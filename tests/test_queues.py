@@ -1,8 +1,10 @@
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import (
     MessageSizeExceededError,
@@ -11,9 +13,9 @@ from azure.servicebus.exceptions import (
     ServiceBusError,
 )
 
-from agreements import identity
+from agreements import identity, outcome_events
 from agreements.deadline import Deadline
-from agreements.deliveries import RetryKind
+from agreements.deliveries import Delivery, RetryKind
 from agreements.errors import (
     AgreementsError,
     EventError,
@@ -22,9 +24,10 @@ from agreements.errors import (
     OversizeError,
     Reason,
     TokenError,
+    TopicError,
 )
 from agreements.outcomes import Attempt, Confirmed, Duplicate, Outcome, Rejected, Retry
-from agreements.queues import QueueNames, Queues, address
+from agreements.queues import QueueNames, Queues, Topic, address
 from tests.fakes import (
     CORRELATION,
     CUSTOMER,
@@ -32,11 +35,13 @@ from tests.fakes import (
     PLANTED,
     REQUEST,
     FakeClock,
+    FakeSender,
     FakeServiceBusClient,
     delivery,
     event,
     received,
     refusal,
+    shown,
 )
 
 NAMES = QueueNames(retries="retries", duplicates="duplicates", rejections="rejections")
@@ -412,6 +417,140 @@ def test_a_retry_that_does_not_fit_is_told() -> None:
     assert caught.value.reason is RETRY.reason
     [(_, sender)] = sending.client.opened
     assert sender.sent == []
+
+
+# --- telling
+
+OPENED = AzureError("a token of the topic's")
+
+
+class Telling:
+    """A topic over a fake client, by a clock."""
+
+    def __init__(self, *errors: Exception, open_error: Exception | None = None) -> None:
+        self.client = FakeServiceBusClient(*errors, open_error=open_error)
+        self._topic = Topic(self.client.as_client(), "outcomes", "sb://host/queue", 30, lambda: NOW)
+
+    def tell(
+        self, outcome: Outcome = REJECTED, given: Delivery = PUBLISHED, deadline: Deadline | None = None
+    ) -> bool:
+        """Tell an outcome of a delivery."""
+        return self._topic.tell(given, ASKED, outcome, deadline or Deadline.after(150))
+
+    @property
+    def sent(self) -> list[tuple[ServiceBusMessage, float]]:
+        """What was sent, with its timeout."""
+        return [sent for _, sender in self.client.opened for sent in sender.sent]
+
+
+def test_an_outcome_is_told_as_a_cloud_event() -> None:
+    """The message is the event, under its id; what subscribers filter by stands beside it."""
+    telling = Telling()
+    assert telling.tell() is True
+    [(message, _)] = telling.sent
+    [event] = outcome_events.tell(PUBLISHED, ASKED, REJECTED, source="sb://host/queue", now=NOW)
+    assert b"".join(cast("Any", message.body)) == event.body()
+    assert message.message_id == str(event.id)
+    assert message.content_type == "application/cloudevents+json"
+    assert message.subject == "agreements.acceptance.rejected.v1"
+    assert message.correlation_id == str(CORRELATION)
+    assert message.time_to_live is None
+    assert properties(message) == {
+        "mcaOutcome": "rejected",
+        "mcaReason": "Refused",
+        "mcaCustomerTenantId": str(CUSTOMER),
+        "mcaEventId": "an-id-of-the-publisher",
+    }
+
+
+def test_what_is_not_known_is_no_property() -> None:
+    """A confirmed event has no reason, and one that nobody could read has no customer; a long id is cut."""
+    telling = Telling()
+    topic = Topic(telling.client.as_client(), "outcomes", "sb://host/queue", 30, lambda: NOW)
+    topic.tell(delivery(event_id="x" * 600), Attempt(), Confirmed(), Deadline.after(150))
+    [(message, _)] = telling.sent
+    assert properties(message) == {"mcaOutcome": "confirmed", "mcaEventId": "x" * 512}
+
+
+def test_several_are_told_at_once() -> None:
+    """A replay and its ending go as one list: both arrive, or neither is known to have."""
+    telling = Telling()
+    assert telling.tell(given=delivery(replay=1)) is True
+    assert [message.subject for message, _ in telling.sent] == [
+        "agreements.acceptance.replayed.v1",
+        "agreements.acceptance.rejected.v1",
+    ]
+
+
+def test_nothing_to_tell_opens_nothing() -> None:
+    """A further delay is no news, and costs nothing."""
+    telling = Telling()
+    later = delivery(position="agreement-retries/9/2026-03-02T10:00:00.000Z")
+    assert telling.tell(RETRY, later) is False
+    assert telling.client.opened == []
+
+
+def test_the_topics_sender_is_kept() -> None:
+    """It is opened once, for the topic, as the queues' are."""
+    telling = Telling()
+    for _ in range(3):
+        telling.tell()
+    assert [(name, len(sender.sent)) for name, sender in telling.client.opened] == [("outcomes", 3)]
+
+
+@pytest.mark.parametrize(("left", "timeout"), [(150, 30), (10, 10)])
+@pytest.mark.usefixtures("clock")
+def test_telling_always_has_a_timeout(left: float, timeout: float) -> None:
+    """It takes a send's own timeout at most, and never more than is left for it."""
+    telling = Telling()
+    telling.tell(deadline=Deadline.after(left))
+    assert [given for _, given in telling.sent] == [timeout]
+
+
+@pytest.mark.parametrize(
+    "telling", [lambda: Telling(CUT), lambda: Telling(open_error=OPENED)], ids=["send", "open"]
+)
+def test_a_topic_that_fails_is_told_by_name(telling: Callable[[], Telling]) -> None:
+    """Whatever the SDK raises becomes our error, which shows the kind of failure and none of its words."""
+    with pytest.raises(TopicError) as caught:
+        telling().tell()
+    assert str(caught.value) in ("ServiceBusConnectionError", "AzureError")
+    assert "a token" not in shown(caught.value)
+
+
+class Hanging(FakeServiceBusClient):
+    """Fails to send after a time, as often as there are errors."""
+
+    def __init__(self, clock: FakeClock, seconds: float, *errors: Exception) -> None:
+        super().__init__(*errors)
+        self.clock, self.seconds, self.tries = clock, seconds, 0
+
+    def get_topic_sender(self, topic: str) -> FakeSender:
+        """Open a sender, which takes all of the time."""
+        self.tries += 1
+        self.clock.sleep(self.seconds if self.errors else 0)
+        return super().get_topic_sender(topic)
+
+
+def test_a_topic_that_hangs_is_left_alone_as_long_as_it_hung(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Confirming goes on meanwhile: at most half of the time is lost on it; then it is tried again."""
+    monkeypatch.setattr("agreements.queues.monotonic", clock)
+    client = Hanging(clock, 15, CUT)
+    topic = Topic(client.as_client(), "outcomes", "sb://host/queue", 30, lambda: NOW)
+
+    def tell() -> bool:
+        return topic.tell(PUBLISHED, ASKED, REJECTED, Deadline.after(150))
+
+    with pytest.raises(TopicError, match="ServiceBusConnectionError"):
+        tell()
+    clock.now += 14.9
+    with pytest.raises(TopicError, match="it failed just before"):
+        tell()
+    assert client.tries == 1
+    clock.now += 0.1
+    assert tell() is True
 
 
 def test_a_close_that_fails_hides_nothing() -> None:

@@ -28,6 +28,7 @@ ENTITIES = {
 ORDERS = Entity(name="orders", setting="ACCEPTANCES_QUEUE")
 DEAD = Entity(name="orders", setting="ACCEPTANCES_QUEUE", dead_letters=True)
 NEWS = Entity(name="news", setting="OUTCOMES_TOPIC", topic=True)
+TOLD = Entity(name="news", setting="OUTCOMES_TOPIC", topic=True, subscription="all")
 NOWHERE = Entity(name="nowhere", setting="RETRIES_QUEUE")
 
 
@@ -50,8 +51,9 @@ def fault(client: ServiceBusClient, entity: Entity, right: Right) -> DeploymentE
         (ORDERS, Right.SEND, "a sender's link opens"),
         (NEWS, Right.SEND, "a sender's link opens"),
         (DEAD, Right.PEEK, "a receiver's link opens; nothing waits there"),
+        (TOLD, Right.PEEK, "a receiver's link opens; nothing waits there"),
     ],
-    ids=["send to a queue", "send to a topic", "peek into a dead-letter queue"],
+    ids=["send to a queue", "send to a topic", "peek into a dead-letter queue", "peek into a subscription"],
 )
 def test_an_entity_is_reached(client: ServiceBusClient, entity: Entity, right: Right, told: str) -> None:
     """What exists and is allowed is within reach."""

@@ -302,6 +302,25 @@ def test_a_default_can_be_wrong_beside_another_setting(name: str, value: str, pr
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize(
+    ("changes", "host"),
+    [
+        ({}, "contoso.servicebus.windows.net"),
+        (
+            {
+                "ServiceBus__fullyQualifiedNamespace": "",
+                "ServiceBus": f"Endpoint=sb://localhost:5672/;SharedAccessKeyName=k;SharedAccessKey={SECRET}",
+            },
+            "localhost",
+        ),
+    ],
+    ids=["a namespace", "a connection string"],
+)
+def test_the_host_of_the_namespace_is_known(changes: dict[str, str], host: str) -> None:
+    """However it is reached, and without the port, which differs from start to start on one machine."""
+    assert read(**changes).service_bus.host == host
+
+
 # --- the token
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from azure.functions.servicebus import ServiceBusMessage
@@ -19,6 +20,7 @@ from local import control, partner_center, service_bus
 from local.parts import in_thread
 from tests.fakes import UNTRACED
 
+TOPIC = "agreement-outcomes"
 ENTITIES = Path(__file__).parent.parent / "infra" / "service-bus.json"
 EVENT = {
     "customerTenantId": "14876998-c0dc-46e6-9d0c-65a57a6c32ec",
@@ -48,7 +50,7 @@ def client(environment: Mapping[str, str]) -> Iterator[ServiceBusClient]:
 def consumers(environment: Mapping[str, str]) -> Iterator[wiring.Consumers]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REQUESTS_CA_BUNDLE", environment["REQUESTS_CA_BUNDLE"])
-        yield wiring.consumers(settings.read(FunctionAppSettings, environment))
+        yield wiring.consumers(settings.read(FunctionAppSettings, {**environment, "OUTCOMES_TOPIC": TOPIC}))
 
 
 def message(body: bytes, sequence_number: int, **properties: object) -> ServiceBusMessage:
@@ -98,6 +100,18 @@ def test_an_acceptance_is_recorded_and_its_double_is_parked(
     assert parked.correlation_id == CORRELATION_ID
     assert given(parked)["mcaReason"] == "AlreadyRecorded"
     assert given(parked)["region"] == "EMEA"
+    outcomes = told(client, str(EVENT["customerTenantId"]))
+    assert [one["data"]["outcome"] for one in outcomes] == ["confirmed", "duplicate"]
+    assert {one["source"] for one in outcomes} == {"sb://localhost/agreement-acceptances"}
+    assert {one["causationid"] for one in outcomes} == {"an-id-of-the-publisher"}
+
+
+def told(client: ServiceBusClient, customer: str) -> list[dict[str, Any]]:
+    """Return what was told of a customer, as the commands look it up."""
+    with client.get_subscription_receiver(TOPIC, "receipts") as receiver:
+        peeked = receiver.peek_messages(250, sequence_number=1)
+    found = [json.loads(b"".join(one.body)) for one in peeked]
+    return [one for one in found if one.get("subject") == customer]
 
 
 def test_a_retry_is_scheduled_and_its_copy_is_believed(
@@ -116,6 +130,19 @@ def test_a_retry_is_scheduled_and_its_copy_is_believed(
     assert ours["mcaMaybeRecorded"] is True
     consumers.retries(message(body, 4, **ours), UNTRACED)
     assert control.ledger(environment)[-1]["requestId"] == ours["mcaRequestId"]
+    assert [one["data"]["outcome"] for one in told(client, customer)] == ["delayed", "confirmed"]
+
+
+def test_without_a_topic_nobody_is_told(
+    environment: Mapping[str, str], client: ServiceBusClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the setting an event is confirmed as ever, and nothing is sent to any topic."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", environment["REQUESTS_CA_BUNDLE"])
+    customer = "7a1c5d1e-2b7f-4f0e-9a55-0b8f4f8e2c77"
+    body = json.dumps(EVENT | {"customerTenantId": customer}).encode()
+    wiring.consumers(settings.read(FunctionAppSettings, environment)).acceptances(message(body, 8), UNTRACED)
+    assert control.ledger(environment)[-1]["customerTenantId"] == customer
+    assert told(client, customer) == []
 
 
 def test_what_is_too_large_for_a_copy_is_parked_with_its_body(

@@ -21,7 +21,7 @@ from agreements import deliveries, queues
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery
 from agreements.gate import Gate
-from agreements.handler import Handler
+from agreements.handler import Handler, Nobody
 from agreements.outcomes import Attempt, Outcome
 from agreements.partner_center import PartnerCenter
 from agreements.queues import QueueNames
@@ -194,6 +194,7 @@ def work_off(
     handler = Handler(
         confirmations=client,
         records=client,
+        outcomes=Nobody(),
         outbox=backlog,
         policy=POLICY,
         seconds=150,

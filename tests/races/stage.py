@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 ACCEPTANCES, RETRIES = "agreement-acceptances", "agreement-retries"
 DUPLICATES, REJECTIONS = "agreement-duplicates", "agreement-rejections"
 QUEUES = ACCEPTANCES, RETRIES, DUPLICATES, REJECTIONS
+TOPIC = "agreement-outcomes"
 CONTACT = {"firstName": "Zoë", "lastName": "O'Brien", "email": "zoe@contoso.example"}
 # Longer than a lock holds, and than any retry waits.
 LOCK_SECONDS, RETRY_SECONDS = 61.0, 7200.0
@@ -73,6 +74,7 @@ class Stage:
     holds: Holds
     consumers: Consumers
     receivers: Mapping[str, ServiceBusReceiver]
+    receipts: ServiceBusReceiver
     sender: ServiceBusSender
     pool: ThreadPoolExecutor
 
@@ -144,6 +146,15 @@ class Stage:
             ]
         return found
 
+    def outcomes(self, correlation_id: str) -> list[str]:
+        """Return what was told of an event through the topic, in order, each with its reason."""
+        told = [
+            json.loads(b"".join(message.body))["data"]
+            for message in self.receipts.peek_messages(250, sequence_number=1)
+            if message.correlation_id == correlation_id
+        ]
+        return [": ".join(one[name] for name in ("outcome", "reason") if name in one) for one in told]
+
     def recorded(self, customer: UUID) -> list[dict[str, object]]:
         """Return all agreements that are recorded for a customer."""
         ledger = control.ledger(self.environment)
@@ -188,11 +199,12 @@ def serve() -> Iterator[Stage]:
         patch.setenv("REQUESTS_CA_BUNDLE", api["REQUESTS_CA_BUNDLE"])
         client = ServiceBusClient.from_connection_string(broker["ServiceBus"], retry_total=0)
         receivers = {queue: client.get_queue_receiver(queue) for queue in QUEUES}
+        receipts = client.get_subscription_receiver(TOPIC, "receipts")
         sender = client.get_queue_sender(ACCEPTANCES)
         # At the same time: opening and closing take the SDK a second each.
-        handlers = [*receivers.values(), sender]
+        handlers = [*receivers.values(), receipts, sender]
         list(pool.map(lambda handler: handler.__enter__(), handlers))
-        environment = {**broker, **api}
+        environment = {**broker, **api, "OUTCOMES_TOPIC": TOPIC}
         yield Stage(
             environment=environment,
             clock=clock,
@@ -200,6 +212,7 @@ def serve() -> Iterator[Stage]:
             holds=holds,
             consumers=consumers(environment),
             receivers=receivers,
+            receipts=receipts,
             sender=sender,
             pool=pool,
         )

@@ -24,6 +24,7 @@ from tests.races.stage import (
     RETRIES,
     RETRY_SECONDS,
     ROOT,
+    TOPIC,
     Stage,
 )
 
@@ -163,6 +164,7 @@ def test_a_crash_after_the_post_before_the_send(stage: Stage, host: Host, custom
     finish(stage, host)
     assert_told(host, event, RECOVERED)
     assert stage.places(event) == ["ledger"]
+    assert stage.outcomes(event) == ["recovered"]
     assert len(stage.recorded(customer)) == 1
     assert stage.posts() == posts + 1
 
@@ -188,22 +190,56 @@ def refused(stage: Stage, customer: UUID) -> None:
     stage.set_faults({"method": "POST", "pathContains": str(customer), "times": None, **answer})
 
 
+def nothing(stage: Stage, customer: UUID) -> None:
+    pass
+
+
+DELAYED = "delayed: Unavailable"
+
+
 @pytest.mark.parametrize(
-    ("before", "queue", "told", "places"),
+    ("before", "queue", "told", "places", "outcomes"),
     [
-        pytest.param(fails(1), RETRIES, [RECORDED, RECOVERED], ["ledger"], id="retry-beside-a-success"),
         pytest.param(
-            fails(2), RETRIES, ["Retry: Unavailable", RECORDED], ["ledger"], id="retry-and-again-a-retry"
+            fails(1),
+            RETRIES,
+            [RECORDED, RECOVERED],
+            ["ledger"],
+            [DELAYED, "confirmed"],
+            id="retry-beside-a-success",
         ),
-        pytest.param(twin, DUPLICATES, [RECOVERED], [f"{DUPLICATES}: AlreadyRecorded"], id="same-duplicate"),
+        pytest.param(
+            fails(2),
+            RETRIES,
+            ["Retry: Unavailable", RECORDED],
+            ["ledger"],
+            [DELAYED, "confirmed"],
+            id="retry-and-again-a-retry",
+        ),
+        pytest.param(
+            twin,
+            DUPLICATES,
+            [RECOVERED],
+            [f"{DUPLICATES}: AlreadyRecorded"],
+            ["duplicate: AlreadyRecorded"],
+            id="same-duplicate",
+        ),
         pytest.param(
             corrected,
             DUPLICATES,
             ["Duplicate: OtherRecorded"],
             [f"{DUPLICATES}: OtherRecorded"],
+            ["duplicate: OtherRecorded"],
             id="other-duplicate",
         ),
-        pytest.param(refused, REJECTIONS, ["Rejected: Refused"], [f"{REJECTIONS}: Refused"], id="rejection"),
+        pytest.param(
+            refused,
+            REJECTIONS,
+            ["Rejected: Refused"],
+            [f"{REJECTIONS}: Refused"],
+            ["rejected: Refused"],
+            id="rejection",
+        ),
     ],
 )
 def test_a_crash_after_the_send_before_the_complete(
@@ -214,17 +250,69 @@ def test_a_crash_after_the_send_before_the_complete(
     queue: str,
     told: list[str],
     places: list[str],
+    outcomes: list[str],
 ) -> None:
-    """What was sent just before the host died is not sent twice, nor is anything recorded twice."""
+    """What was sent just before the host died is not sent or told twice, nor is anything recorded twice."""
+    event = killed_when_sent(stage, host, customer, before, queue)
+    assert_told(host, event, *told)
+    assert stage.places(event) == places
+    assert stage.outcomes(event) == outcomes
+
+
+@pytest.mark.parametrize(
+    ("before", "told", "places", "outcomes"),
+    [
+        pytest.param(nothing, [RECOVERED], ["ledger"], ["confirmed"], id="confirmed"),
+        pytest.param(fails(1), [RECORDED], ["ledger"], [DELAYED, "confirmed"], id="delayed"),
+        pytest.param(
+            fails(2), ["Retry: Unavailable", RECORDED], ["ledger"], [DELAYED, "confirmed"], id="delayed-twice"
+        ),
+        # It is on record by its twin, which is all that was told; there is nothing left to park.
+        pytest.param(twin, [RECOVERED], [], ["duplicate: AlreadyRecorded"], id="same-duplicate"),
+        pytest.param(
+            corrected,
+            ["Duplicate: OtherRecorded"],
+            [f"{DUPLICATES}: OtherRecorded"],
+            ["duplicate: OtherRecorded"],
+            id="other-duplicate",
+        ),
+        pytest.param(
+            refused,
+            ["Rejected: Refused"],
+            [f"{REJECTIONS}: Refused"],
+            ["rejected: Refused"],
+            id="rejection",
+        ),
+    ],
+)
+def test_a_crash_after_the_telling_before_the_send(
+    stage: Stage,
+    host: Host,
+    customer: UUID,
+    before: Callable[[Stage, UUID], None],
+    told: list[str],
+    places: list[str],
+    outcomes: list[str],
+) -> None:
+    """What was told just before the host died becomes so, and is not told a second time."""
+    event = killed_when_sent(stage, host, customer, before, TOPIC)
+    assert_told(host, event, *told)
+    assert stage.places(event) == places
+    assert stage.outcomes(event) == outcomes
+
+
+def killed_when_sent(
+    stage: Stage, host: Host, customer: UUID, before: Callable[[Stage, UUID], None], to: str
+) -> str:
+    """Publish an event, kill the host by what it sends for it, and let the next one finish."""
     before(stage, customer)
     empty(stage, ACCEPTANCES)
     records = len(stage.recorded(customer))
     with pytest.MonkeyPatch.context() as patch:
-        killed = kill_when_sent(host, stage.entity(queue), patch)
+        killed = kill_when_sent(host, stage.entity(to), patch)
         event = stage.publish(customer)
-        assert killed.wait(_SECONDS), f"nothing was sent to {queue}"
+        assert killed.wait(_SECONDS), f"nothing was sent to {to}"
         host.wait()
     finish(stage, host)
-    assert_told(host, event, *told)
-    assert stage.places(event) == places
-    assert len(stage.recorded(customer)) == records + ("ledger" in places)
+    assert len(stage.recorded(customer)) == records + ("ledger" in stage.places(event))
+    return event

@@ -1,7 +1,9 @@
 """What happens at the same time, overtakes or is delivered again, made to happen in each order on purpose."""
 
 import json
+import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,6 +15,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
 from agreements import handler, wiring
+from agreements.wiring import Consumers
 from local.service_bus.entities import Entity, State
 from local.service_bus.rules import Status
 from tests.races import stage as stages
@@ -67,6 +70,8 @@ def test_the_same_event_published_twice_and_handled_at_once(stage: Stage, told: 
         [RECORDED],
         ["Duplicate: AlreadyRecorded"],
     ]
+    assert stage.outcomes(str(agreement["correlationId"])) == ["confirmed"]
+    assert stage.outcomes(other) == ["duplicate: AlreadyRecorded"]
 
 
 # --- delivered again
@@ -84,6 +89,8 @@ def test_an_own_success_whose_redelivery_meets_429(stage: Stage, told: Told, cus
     stage.clock.ahead += RETRY_SECONDS
     stage.deliver(RETRIES)
     assert told(event) == [RECORDED, "Retry: Throttled", RECOVERED]
+    # The delay is told after the end, which it does not take back; the end is told once.
+    assert stage.outcomes(event) == ["confirmed", "delayed: Throttled"]
     assert stage.places(event) == ["ledger"]
     assert len(stage.recorded(customer)) == 1
     assert stage.posts() == posts, "nothing was written again"
@@ -112,6 +119,7 @@ def test_a_lock_lost_during_a_slow_read(stage: Stage, told: Told, customer: UUID
     slow = stage.take()
     overtake(stage, slow, stage.holds.call("GET", str(customer), done=stale))
     assert told(event) == [RECORDED, RECOVERED]
+    assert stage.outcomes(event) == ["confirmed"]
     assert stage.places(event) == ["ledger"]
     assert len(stage.recorded(customer)) == 1
 
@@ -124,6 +132,7 @@ def test_a_lock_lost_during_a_slow_first_write(
     event = stage.publish(customer)
     overtake(stage, stage.take(), stage.holds.call("POST", str(customer)))
     assert told(event) == [RECORDED, RECOVERED]
+    assert stage.outcomes(event) == ["confirmed"]
     assert stage.places(event) == ["ledger"]
     assert len(stage.recorded(customer)) == 1
 
@@ -181,6 +190,10 @@ def test_a_replay_while_the_retry_is_still_scheduled(
     replay(stage, customer, event)
     order(stage, customer)
     assert told(event) == ["Retry: Unavailable", RECORDED, RECOVERED]
+    # The replay is a message of its own: its end is told as well.
+    assert Counter(stage.outcomes(event)) == Counter(
+        ["delayed: Unavailable", "replayed", "confirmed", "recovered"]
+    )
     assert stage.places(event) == ["ledger"]
     assert len(stage.recorded(customer)) == 1
 
@@ -227,6 +240,7 @@ def test_a_correction_overtakes_a_throttled_original(
     assert [agreement["correlationId"] for agreement in stage.recorded(customer)] == [correction]
     assert (told(correction), stage.places(correction)) == ([RECORDED], ["ledger"])
     assert told(original) == ["Retry: Throttled", f"{outcome}: {reason}"]
+    assert stage.outcomes(original) == ["delayed: Throttled", f"{outcome.lower()}: {reason}"]
     assert stage.places(original) == [f"{place}: {reason}"]
 
 
@@ -303,7 +317,7 @@ def test_a_target_queue_is_full_or_disabled(
 
     monkeypatch.setattr(wiring, "time", SimpleNamespace(sleep=pause))
     # The SDK tries a disabled queue again until it may no more.
-    stopped = stages.consumers(stage.environment, SEND_TIMEOUT_SECONDS="1")
+    stopped = stages.consumers(stage.environment, SEND_TIMEOUT_SECONDS="1", OUTCOMES_TOPIC="")
     event = prepared(stage, customer, queue)
     with pytest.MonkeyPatch.context() as patch:
         stop(stage.entity(queue), patch)
@@ -332,6 +346,92 @@ def prepared(stage: Stage, customer: UUID, queue: str) -> str:
         stage.deliver()
         return stage.publish(customer)
     return stage.publish(customer, primaryContact=None)
+
+
+# --- what cannot be told
+
+
+def missing(_: Entity, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("OUTCOMES_TOPIC", "not-there")
+
+
+def stopped_consumers(stage: Stage, **changes: str) -> Consumers:
+    """Build the product where the topic is stopped; the SDK tries it again until it may no more."""
+    topic = os.environ.get("OUTCOMES_TOPIC", stages.TOPIC)
+    return stages.consumers(stage.environment, OUTCOMES_TOPIC=topic, SEND_TIMEOUT_SECONDS="6", **changes)
+
+
+@pytest.mark.parametrize(
+    ("queue", "stop", "ending", "outcome"),
+    [
+        ("ledger", fill, "ledger", "recovered"),
+        ("ledger", disable, "ledger", "recovered"),
+        (DUPLICATES, missing, f"{DUPLICATES}: OtherRecorded", "duplicate: OtherRecorded"),
+        (REJECTIONS, fill, f"{REJECTIONS}: FieldMissing", "rejected: FieldMissing"),
+    ],
+    ids=["confirmed-full", "confirmed-disabled", "duplicate-missing", "rejected-full"],
+)
+def test_a_topic_is_full_or_disabled_or_missing(
+    stage: Stage,
+    told: Told,
+    customer: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: str,
+    stop: Callable[[Entity, pytest.MonkeyPatch], None],
+    ending: str,
+    outcome: str,
+) -> None:
+    """No delivery fails for it: the event waits, is told when the topic takes it, and only then is parked."""
+    monkeypatch.setattr(wiring, "time", SimpleNamespace(sleep=lambda _: pytest.fail("a delivery failed")))
+    event = stage.publish(customer) if queue == "ledger" else prepared(stage, customer, queue)
+    recorded = ["ledger"] * (queue == "ledger")
+    with pytest.MonkeyPatch.context() as patch:
+        stop(stage.entity(stages.TOPIC), patch)
+        stopped = stopped_consumers(stage)
+        for taken_from in (ACCEPTANCES, RETRIES):
+            stage.deliver(taken_from, stopped)
+            assert stage.places(event) == [*recorded, f"{RETRIES}: OutcomeNotSent"]
+            stage.clock.ahead += RETRY_SECONDS
+    assert told(event) == ["Retry: OutcomeNotSent"] * 2
+    assert stage.outcomes(event) == []
+    stage.deliver(RETRIES)
+    assert stage.outcomes(event) == [outcome]
+    assert stage.places(event) == [ending]
+    assert len(stage.recorded(customer)) == (queue != REJECTIONS)
+
+
+def test_a_topic_that_is_never_mended(stage: Stage, told: Told, customer: UUID) -> None:
+    """Beyond the limit a confirmed event is parked for a person; a replay finds its record, and tells it."""
+    event = stage.publish(customer)
+    with pytest.MonkeyPatch.context() as patch:
+        fill(stage.entity(stages.TOPIC), patch)
+        stopped = stopped_consumers(stage, SLOW_RETRY_LIMIT_HOURS="0.000001")
+        stage.deliver(ACCEPTANCES, stopped)
+        stage.clock.ahead += RETRY_SECONDS
+        stage.deliver(RETRIES, stopped)
+    assert stage.places(event) == ["ledger", f"{REJECTIONS}: RetriesExhausted"]
+    assert stage.outcomes(event) == []
+    replay(stage, customer, event)
+    stage.deliver()
+    assert stage.outcomes(event) == ["replayed", "recovered"]
+    assert told(event) == ["Retry: OutcomeNotSent", "Rejected: RetriesExhausted", RECOVERED]
+
+
+def test_what_waits_to_be_told_beside_the_retry_of_a_crash(stage: Stage, told: Told, customer: UUID) -> None:
+    """Of one message one copy comes back: the retry that a crash left behind tells the end."""
+    stage.set_faults(failing(customer, 503))
+    event = stage.publish(customer)
+    stage.handle(stage.take())  # its retry is scheduled, and then the host is gone: nothing is completed
+    stage.clock.ahead += LOCK_SECONDS
+    with pytest.MonkeyPatch.context() as patch:
+        fill(stage.entity(stages.TOPIC), patch)
+        stage.deliver(ACCEPTANCES, stopped_consumers(stage))
+    assert stage.places(event) == ["ledger", f"{RETRIES}: Unavailable"]
+    stage.clock.ahead += RETRY_SECONDS
+    stage.deliver(RETRIES)
+    assert told(event) == ["Retry: Unavailable", "Retry: OutcomeNotSent", RECOVERED]
+    assert stage.outcomes(event) == ["delayed: Unavailable", "recovered"]
+    assert stage.places(event) == ["ledger"]
 
 
 # --- ids of publishers
