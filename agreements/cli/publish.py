@@ -210,7 +210,7 @@ def _send(sending: Sending, receipts: Sequence[Receipt]) -> bool:
     try:
         sending(receipts)
     except StoppedError:
-        output.say(_RESUME)
+        output.say(f"{sending.sent} sent; {_RESUME}")
         return False
     except (AgreementsError, ServiceBusError, OSError, ChangedError, KeyboardInterrupt):
         output.say(f"{sending.sent} sent; {_RESUME}")

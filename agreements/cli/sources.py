@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from agreements import columns, records
+from agreements import columns, records, texts
 from agreements.cli import output
 from agreements.columns import DELIMITERS, ColumnsError
 from agreements.publishing import ChangedError, File
@@ -52,6 +52,7 @@ def reading(
 ) -> Reading:
     """Return how to read a file, which lies at ``at``."""
     try:
+        texts.encoding_of(at)  # now is the time to find out that it cannot be read
         found = given or records.format_of(at, path.name)
         hands = columns.chosen(by_hand)
     except OSError as error:
