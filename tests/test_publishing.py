@@ -2,20 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agreements import events, publishing
+from agreements import events, publishing, records
 from agreements.errors import BusyError
 from agreements.publishing import ChangedError, Fate, File, Outgoing, Sending, StoppedError, count
 from agreements.receipts import Entry, Receipt, Status, entries
-from agreements.records import Format, Reading
+from agreements.records import Format, Reading, Record
 from agreements.seen import Seen
+from agreements.tables import Told
 from tests.fakes import CONTACT, NOW, PLANTED, FakeClock
 
 PLACE = "here.example/agreement-acceptances"
@@ -115,7 +116,7 @@ def row(number: int, **more: object) -> dict[str, object]:
     return {"customerTenantId": customer, "dateAgreed": "2026-01-02", "primaryContact": dict(CONTACT)} | more
 
 
-BAD = {"customerTenantId": "Zoraida"}
+BAD: dict[str, object] = {"customerTenantId": "Zoraida"}
 
 
 def test_what_is_sound_is_sent_and_each_record_told(desk: Desk) -> None:
@@ -177,6 +178,7 @@ def test_files_that_are_published_together_send_a_record_once(desk: Desk) -> Non
     ]
 
 
+@settings(deadline=None)  # each example writes files
 @given(
     st.lists(st.sampled_from("gggbr"), min_size=1, max_size=60),
     st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=4),
@@ -273,12 +275,12 @@ def test_a_person_can_stop_it(desk: Desk, errors: tuple[BusyError | None, ...]) 
 def test_a_file_that_changes_is_noticed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was checked is what is sent, or the run ends."""
     path = desk.file([row(1), row(2)])
-    read = publishing.records.read
+    read = records.read
 
-    def growing(*arguments: object) -> object:
-        yield from read(*arguments)  # type: ignore[arg-type]  # passed on as they are
+    def growing(reading: Reading, told: Told) -> Iterator[Record]:
+        yield from read(reading, told)
         desk.file([row(1)])
 
-    monkeypatch.setattr(publishing.records, "read", growing)
+    monkeypatch.setattr(records, "read", growing)
     with pytest.raises(ChangedError, match=r"a\.jsonl was changed while it was read"):
         desk(path)

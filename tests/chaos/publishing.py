@@ -24,6 +24,8 @@ from tests.stacks import ROOT, Stack, empty
 HEADER = "Customer Tenant ID;Date Agreed;First Name;last_name;E-Mail;primaryContact.phoneNumber;Type;Notes\n"
 LONGEST_SECONDS = 3600.0
 _TURN_SECONDS = 0.005
+# Less than any line of a receipt has.
+_LINE_BYTES = 250
 
 type Cells = list[str]
 
@@ -110,10 +112,10 @@ def command(stack: Stack, file: Path, *options: str) -> "subprocess.Popen[bytes]
         )
 
 
-def kill_at(stack: Stack, file: Path, size: int, later: float) -> bool:
+def kill_at(stack: Stack, file: Path, size: int, later: float, *options: str) -> bool:
     """Publish until the receipt has so many bytes, kill it soon after; return whether it was at work."""
     receipt = file.with_name(f"{file.name}.receipt.jsonl")
-    with command(stack, file) as process:
+    with command(stack, file, *options) as process:
         while process.poll() is None:
             if receipt.exists() and receipt.stat().st_size >= size:
                 time.sleep(later)  # wherever in a batch that is
@@ -123,44 +125,45 @@ def kill_at(stack: Stack, file: Path, size: int, later: float) -> bool:
     return False
 
 
-def publish_and_kill(folder: Path, *, count: int, bad: int, kills: int, seed: int) -> dict[str, object]:
+def publish_and_kill(
+    folder: Path, *, count: int, bad: int, kills: int, seed: int, rate: str | None = None
+) -> dict[str, object]:
     """Publish a file, killed so many times on the way; audit receipt and ledger; return the figures."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, and nothing is kept secret by it
     rows = list(make_rows(count, bad, chance))
     file = folder / "acceptances.csv"
     write(rows, file)
+    pace = ["--rate", rate] if rate else []
     with empty(folder, "--seed", str(seed)) as stack:
         began = time.monotonic()
-        # A line of a receipt has about 270 bytes.
-        shares = sorted(chance.uniform(0.05, 0.95) for _ in range(kills))
-        killed = sum(
-            kill_at(stack, file, int(share * 250 * len(rows)), chance.uniform(0, 0.03)) for share in shares
-        )
-        with command(stack, file) as process:
+        sizes = [int(chance.uniform(0.05, 0.8) * _LINE_BYTES * count) for _ in range(kills)]
+        killed = sum(kill_at(stack, file, size, chance.uniform(0, 0.03), *pace) for size in sorted(sizes))
+        with command(stack, file, "--wait") as process:
             out, _ = process.communicate()
-        published = time.monotonic() - began
+        seconds = time.monotonic() - began
         assert process.returncode == 1, "some are refused"
-        tally = json.loads(out)
-        again, _ = (process := command(stack, file)).communicate()
+        tally, endings = map(json.loads, out.splitlines())
+        with command(stack, file) as process:
+            again, _ = process.communicate()
 
         async def rest() -> list[str]:
             async with asyncio.timeout(LONGEST_SECONDS), Bus(stack.environment["ServiceBus"]) as opened:
                 return [message.reason for message in await settled(stack, opened)]
 
         parked = Counter(asyncio.run(rest()))
-        ended = time.monotonic() - began
         ledger = Counter(str(one["customerTenantId"]) for one in control.ledger(stack.environment))
     audit(rows, file, tally, ledger)
-    assert json.loads(again)["sent"] == 0, "and the same file again sends nothing"
+    good = len(ledger)
+    assert endings == {"confirmed": good, "duplicate": 0, "rejected": 0, "underWay": 0}, "and was told so"
+    assert json.loads(again)["sent"] == 0, "the same file again sends nothing"
     assert killed == kills, "each kill met a run at work"
     return {
         "rows": len(rows),
         "refused": bad,
         "kills": killed,
-        "confirmed": ledger.total(),
-        "sentTwiceAfterAKill": dict(parked),
-        "secondsToPublish": round(published, 1),
-        "secondsToConfirm": round(ended, 1),
+        "confirmed": good,
+        "parkedSinceSentTwice": dict(parked),
+        "secondsUntilAllWereTold": round(seconds, 1),
     }
 
 
@@ -176,5 +179,8 @@ def audit(rows: list[Row], file: Path, tally: dict[str, int], ledger: Counter[st
     assert {one["customerTenantId"] for one in told if one["status"] == "sent"} == good
     assert set(ledger) == good, "every good row is on record, and nothing else"
     assert set(ledger.values()) == {1}, "once"
+    assert all(
+        one["told"]["outcome"] in ("confirmed", "recovered") for one in told if one["status"] == "sent"
+    )
     assert tally["read"] == len(rows)
     assert sum(tally.values()) == 2 * len(rows), "the counts add up to the records read"
