@@ -42,8 +42,9 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
-conformance: $(VENV) $(NODE_MODULES) ## The same promises of the local Service Bus, kept to three SDKs, one in JavaScript (needs Node 20)
-	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py $(ARGS)
+conformance: $(VENV) $(NODE_MODULES) ## Three SDKs against the local Service Bus, and a subscriber in JavaScript (needs Node 20)
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py \
+		tests/conformance/subscriber.py $(ARGS)
 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
@@ -63,7 +64,7 @@ backlog: $(VENV) ## 50,000 events against an API that throttles, in simulated ti
 mutants: $(MUTANTS) ## Change policy, contract and ids in every small way; a test must notice (ARGS="--help")
 	@$(MUTANTS_VENV)/bin/python -m tests.mutants $(ARGS)
 
-bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker replays")
+bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports outcomes rate broker replays")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own

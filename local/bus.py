@@ -1,14 +1,17 @@
 """The stack's own view of the broker, by the real SDK: put events in, see what waits where."""
 
 import asyncio
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
+# The topic's subscription that nobody takes from.
+_RECEIPTS = "receipts"
 _PAGE = 250
 _SECONDS = 10.0
 
@@ -24,6 +27,15 @@ class Waiting:
     outcome: str
     reason: str
     advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What publishers were told of an event, as peeking shows it; ``event`` is the CloudEvent."""
+
+    sequence_number: int
+    correlation_id: str
+    event: Mapping[str, Any]
 
 
 def message(body: bytes, *, message_id: str, correlation_id: str) -> ServiceBusMessage:
@@ -86,6 +98,18 @@ class Bus:
             following = found[-1].sequence_number + 1
         return found
 
+    async def told(self, topic: str, after: int = 0) -> list[Told]:
+        """Return what was told through a topic, from the sequence number after that one."""
+        if topic not in self._receivers:
+            self._receivers[topic] = self._client.get_subscription_receiver(topic, _RECEIPTS)
+        found: list[Told] = []
+        while page := await self._receivers[topic].peek_messages(
+            _PAGE, sequence_number=after + 1, timeout=_SECONDS
+        ):
+            found += map(_told, page)
+            after = found[-1].sequence_number
+        return found
+
     def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
             sender = self._client.get_queue_sender(queue)
@@ -111,6 +135,14 @@ def _waiting(message: ServiceBusReceivedMessage, place: str) -> Waiting:
         outcome=given.get("mcaOutcome") or "",
         reason=given.get("mcaReason") or given.get("DeadLetterReason") or "",
         advice=given.get("DeadLetterErrorDescription") or "",
+    )
+
+
+def _told(message: ServiceBusReceivedMessage) -> Told:
+    return Told(
+        sequence_number=message.sequence_number or 0,
+        correlation_id=message.correlation_id or "",
+        event=json.loads(b"".join(message.body)),
     )
 
 

@@ -1,10 +1,11 @@
-"""Each event's way through the system, as the log lines tell it, and the account of all of them."""
+"""Each event's way through the system, as log lines and outcome events tell it, and the account of all."""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from local.bus import Waiting
 
@@ -27,6 +28,7 @@ class Journey:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.ways: dict[str, Way] = {}
+        self.told: Counter[str] = Counter()
         self._tell = tell
         self._steps = 0
 
@@ -50,12 +52,23 @@ class Journey:
             self._tell(line)
             return
         correlation_id = str(said.get("correlationId"))
-        way = self.ways.setdefault(correlation_id, Way(f"event {correlation_id[:8]}"))
+        way = self._way(correlation_id)
         way.lines.append(said)
         self._step(way.name, describe(said))
 
+    def outcome(self, correlation_id: str, event: Mapping[str, Any]) -> None:
+        """Take what publishers were told of an event; it is no step of its way."""
+        self.told[event["data"]["outcome"]] += 1
+        self._say(self._way(correlation_id).name, describe_outcome(event))
+
+    def _way(self, correlation_id: str) -> Way:
+        return self.ways.setdefault(correlation_id, Way(f"event {correlation_id[:8]}"))
+
     def _step(self, name: str, what: str) -> None:
         self._steps += 1
+        self._say(name, what)
+
+    def _say(self, name: str, what: str) -> None:
         self._tell(f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f"  {name:<34}  {what}")
 
 
@@ -69,6 +82,13 @@ def describe(line: Mapping[str, object]) -> str:
     status = f" (HTTP {line['httpStatus']})" if "httpStatus" in line else ""
     again = f", again at {str(line['retryAt'])[11:23]}" if "retryAt" in line else ""
     return f"{outcome}: {line.get('reason')}{status}{again}"
+
+
+def describe_outcome(event: Mapping[str, Any]) -> str:
+    """Return an outcome event in words: its type, whose it is, and why."""
+    data = event["data"]
+    of = f"customer {event['subject']}" if "subject" in event else f"event {data['eventId']}"
+    return ", ".join(["told " + event["type"], of, *([data["reason"]] if "reason" in data else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +120,7 @@ def account(
     ways: Mapping[str, Way],
     waiting: Iterable[Waiting],
     ledger: Iterable[Mapping[str, object]],
+    told: Mapping[str, int],
     environment: Mapping[str, str],
 ) -> Account:
     """Put together what the queues, the ledger and the log say of each event.
@@ -108,6 +129,7 @@ def account(
         ways: by correlation id.
         waiting: what lies in all queues.
         ledger: the recorded agreements, each with the ``correlationId`` it came with.
+        told: how many outcome events came, by what they tell.
         environment: the settings, for the names of the queues.
     """
     lying: dict[str, list[Waiting]] = {}
@@ -126,6 +148,7 @@ def account(
         "rejections": dict(sorted(reasons.items())),
         "retriesPending": places[environment["RETRIES_QUEUE"]],
         "ledger": len(recorded),
+        "told": dict(sorted(told.items())),
     }
     return Account(endings=endings, summary=summary)
 

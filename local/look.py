@@ -17,12 +17,12 @@ _DEAD = "/$DeadLetterQueue"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one JSON object per message or agreement; return the exit code."""
+    """Print one JSON object per message, outcome event or agreement; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m local.look",
         description="Show what lies in a place of the running stack; changes nothing.",
     )
-    parser.add_argument("place", help=f"a queue, a queue followed by {_DEAD}, or ledger")
+    parser.add_argument("place", help=f"a queue, a queue followed by {_DEAD}, the topic, or ledger")
     ready.add_option(parser)
     options = parser.parse_args(arguments)
     environment = ready.read(options.ready_file)
@@ -43,6 +43,8 @@ def _found(place: str, environment: Mapping[str, str]) -> list[dict[str, object]
 
 async def _waiting(place: str, environment: Mapping[str, str]) -> list[dict[str, object]]:
     async with Bus(environment["ServiceBus"]) as opened:
+        if place == environment.get("OUTCOMES_TOPIC"):
+            return [dict(told.event) for told in await opened.told(place)]
         waiting = await opened.waiting(place.removesuffix(_DEAD), dead=place.endswith(_DEAD))
     return [asdict(message) for message in waiting]
 

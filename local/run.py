@@ -55,6 +55,8 @@ class Run:
         self._heard = asyncio.Event()
         self._journey = Journey(tell)
         self._account: Account | None = None
+        self._last_told = 0
+        self._peeking = asyncio.Lock()
 
     async def __call__(self) -> int:
         """Run until all events have ended, or until Ctrl-C; return the exit code.
@@ -96,8 +98,12 @@ class Run:
 
     async def _work(self, environment: Mapping[str, str]) -> None:
         async with Bus(environment["ServiceBus"]) as opened:
-            await self._publish(opened, environment)
-            await self._follow(opened, environment)
+            listening = asyncio.create_task(self._listen(opened, environment["OUTCOMES_TOPIC"]))
+            try:
+                await self._publish(opened, environment)
+                await self._follow(opened, environment)
+            finally:
+                await _cancelled(listening)
 
     def _hear(self, line: str) -> None:
         self._journey.heard(line)
@@ -126,6 +132,8 @@ class Run:
         shown = -1
         while True:
             idle = all([await opened.is_empty(queue) for queue in queues])
+            # What is over was told before.
+            await self._show_told(opened, environment["OUTCOMES_TOPIC"])
             if idle and shown != self._journey.steps:
                 shown = self._journey.steps
                 self._account = await _settle(opened, self._journey, environment)
@@ -134,6 +142,17 @@ class Run:
                     return
                 tell("the stack stays up: send more with make send EVENT=file.json, end it with Ctrl-C")
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _listen(self, opened: Bus, topic: str) -> None:
+        while True:
+            await self._show_told(opened, topic)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _show_told(self, opened: Bus, topic: str) -> None:
+        async with self._peeking:
+            for told in await opened.told(topic, after=self._last_told):
+                self._last_told = told.sequence_number
+                self._journey.outcome(told.correlation_id, told.event)
 
 
 def tell(line: str) -> None:
@@ -153,7 +172,7 @@ async def _settle(opened: Bus, journey: Journey, environment: Mapping[str, str])
     pages = await asyncio.gather(*(opened.waiting(queue, dead=dead) for queue, dead in places))
     waiting = [message for page in pages for message in page]
     recorded = await asyncio.to_thread(control.ledger, environment)
-    return account(journey.ways, waiting, recorded, environment)
+    return account(journey.ways, waiting, recorded, journey.told, environment)
 
 
 def _show(found: Account, *, as_json: bool) -> None:

@@ -15,17 +15,19 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import pytest
 from azure.functions.servicebus import ServiceBusMessage
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusMessage as Message
 
 from agreements import queues, settings, wiring
 from agreements.deadline import Deadline
 from agreements.deliveries import Delivery
 from agreements.errors import Actor, Reason
+from agreements.outcome_events import RECEIPTS, Ending
 from agreements.outcomes import Attempt, Outcome
 from agreements.queues import QueueNames
 from agreements.settings import FunctionAppSettings
@@ -35,6 +37,7 @@ from tests.fakes import UNTRACED
 from tests.far_end import Asked, Cut, FarEnd, Say, far_end
 from tests.planted import CONTACT, PLANTED, PLAYS, SECRETS, TOKEN_ANSWERS, Answer, Play, echo, say
 
+TOPIC = "agreement-outcomes"
 ENTITIES = Path(__file__).parent.parent / "infra" / "service-bus.json"
 
 
@@ -49,6 +52,7 @@ class Seen:
     objects: dict[type, str] = field(default_factory=dict)
     copies: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     sent: list[Asked] = field(default_factory=list)
     asked_for_token: list[Asked] = field(default_factory=list)
 
@@ -156,21 +160,25 @@ class Stage:
             for queue in ("agreement-duplicates", "agreement-rejections", "agreement-retries"):
                 with client.get_queue_receiver(queue) as receiver:
                     while page := receiver.peek_messages(250):
-                        self._keep(page)
+                        self.seen.copies += map(_around, page)
+                        self.seen.bodies += [b"".join(copy.body) for copy in page]
+            with client.get_subscription_receiver(TOPIC, RECEIPTS) as receiver:
+                while page := receiver.peek_messages(250):
+                    self.seen.told += [_around(one) + b"".join(one.body).decode() for one in page]
 
-    def _keep(self, received: list[ServiceBusReceivedMessage]) -> None:
-        for copy in received:
-            given = {str(name): value for name, value in (copy.application_properties or {}).items()}
-            around = (
-                copy.message_id,
-                copy.correlation_id,
-                copy.subject,
-                copy.reply_to,
-                copy.to,
-                copy.session_id,
-            )
-            self.seen.copies.append(f"{given} {around} {copy.dead_letter_error_description}")
-            self.seen.bodies.append(b"".join(copy.body))
+
+def _around(message: ServiceBusReceivedMessage) -> str:
+    """Return everything of a message but its body."""
+    given = {str(name): value for name, value in (message.application_properties or {}).items()}
+    around = (
+        message.message_id,
+        message.correlation_id,
+        message.subject,
+        message.reply_to,
+        message.to,
+        message.session_id,
+    )
+    return f"{given} {around} {message.dead_letter_error_description}"
 
 
 class _Looking(queues.Queues):
@@ -187,6 +195,22 @@ class _Looking(queues.Queues):
     def send(self, delivery: Delivery, attempt: Attempt, outcome: Outcome, deadline: Deadline) -> None:
         self.seen.look_at_objects()
         super().send(delivery, attempt, outcome, deadline)
+
+
+class _Watching(queues.Topic):
+    """The topic, opened once, and a look at every object of ours while one is told."""
+
+    seen: ClassVar[Seen]
+    opened: ClassVar[dict[str, Self]] = {}
+
+    @classmethod
+    def of(cls, client: ServiceBusClient, name: str, *given: Any) -> Self:
+        """Return the topic of that name."""
+        return cls.opened.setdefault(name, cls(client, name, *given))
+
+    def _send(self, messages: list[Message], deadline: Deadline) -> None:
+        self.seen.look_at_objects()
+        super()._send(messages, deadline)
 
 
 @contextmanager
@@ -206,6 +230,7 @@ def stage(directory: Path, patch: pytest.MonkeyPatch, seen: Seen) -> Iterator[St
             "PARTNER_CLIENT_SECRET": SECRETS["client secret"],
             "PARTNER_REFRESH_TOKEN": SECRETS["refresh token"],
             "READ_TIMEOUT_SECONDS": "0.3",
+            "OUTCOMES_TOPIC": TOPIC,
         }
         patch.setenv("REQUESTS_CA_BUNDLE", str(api.bundle))
         made = Stage(seen, api, login, environment)
@@ -229,17 +254,20 @@ def perform(on: Stage) -> None:
     on.deliver(closed, Play(), 3002)
     on.deliver(on.consumers(PARTNER_CENTER_URL="https://localhost:1"), Play(), 4001)
     on.deliver(on.consumers(REJECTIONS_QUEUE="not-there"), Play(post=echo(400, 800002)), 4002)
+    on.deliver(on.consumers(OUTCOMES_TOPIC="not-there"), Play(), 4003)
     on.collect()
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     seen = Seen()
-    _Looking.seen = seen
+    _Looking.seen = _Watching.seen = seen
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(wiring, "Queues", _Looking.of)
+        patch.setattr(wiring, "Topic", _Watching.of)
         stack.callback(_Looking.opened.clear)
+        stack.callback(_Watching.opened.clear)
         # A closed gate, and the pause after a failure, are not waited for.
         patch.setattr("agreements.gate._LONGEST_WAIT", 0.0)
         patch.setattr("agreements.handler._PAUSE_SECONDS", 0.0)
@@ -332,6 +360,7 @@ def test_no_object_of_ours_shows_it(seen: Seen) -> None:
         "TokenSettings",
         "Call",
         "Response",
+        "OutcomeEvent",
     } <= shown
     assert {kind.__name__: planted_in(text) for kind, text in seen.objects.items() if planted_in(text)} == {}
 
@@ -340,6 +369,14 @@ def test_nothing_beside_the_body_of_a_copy_has_it(seen: Seen) -> None:
     """A copy carries the event in its body alone: no property, id or description repeats a piece of it."""
     assert len(seen.copies) > 30
     assert planted_in("".join(seen.copies)) == []
+
+
+def test_nothing_that_is_told_has_it(seen: Seen) -> None:
+    """What publishers are told, body and all, names whose event it was and nothing of what was in it."""
+    outcomes = {json.loads(told[told.index('{"specversion') :])["data"]["outcome"] for told in seen.told}
+    assert outcomes == set(Ending) - {Ending.REPLAYED}
+    assert len(seen.told) > 50
+    assert planted_in("".join(seen.told)) == []
 
 
 def test_nothing_that_was_sent_names_it_in_the_address(seen: Seen) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import broker, cpu, far_ends, imports, rate, replays
+from tests.benchmarks import broker, cpu, far_ends, imports, outcomes, rate, replays
 from tests.benchmarks.figures import Figure
 
 
@@ -22,6 +22,7 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "cpu": _cpu,
     "growth": _growth,
     "imports": lambda: [imports.measure()],
+    "outcomes": outcomes.measure,
     "rate": rate.measure,
     "broker": broker.measure,
     "replays": replays.measure,

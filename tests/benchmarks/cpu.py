@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -67,17 +67,17 @@ class handler:  # noqa: N801 - used as a function that keeps its connection
     """Confirms events through the product."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        given = settings.read(FunctionAppSettings, {**environment, "ServiceBus": NO_SERVICE_BUS})
+        given = settings.read(FunctionAppSettings, {"ServiceBus": NO_SERVICE_BUS, **environment})
         self._consumers = wiring.consumers(given)
         self._number = 0
 
-    def __call__(self, count: int) -> float:
-        """Return the microseconds per event."""
+    def __call__(self, count: int, clock: Callable[[], float] = time.thread_time) -> float:
+        """Return the microseconds per event, by a clock in seconds."""
         messages = [self._message() for _ in range(count)]
-        began = time.thread_time()
+        began = clock()
         for message in messages:
             self._consumers.acceptances(message, UNTRACED)
-        return (time.thread_time() - began) / count * 1e6
+        return (clock() - began) / count * 1e6
 
     def _message(self) -> ServiceBusMessage:
         self._number += 1

@@ -1,11 +1,12 @@
-"""Where every event of a load ended, put together from the queues, the ledger and what the log told."""
+"""Where every event of a load ended, put together from queues, ledger, log and what publishers were told."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from local.bus import Waiting
+from local.bus import Told, Waiting
 
 # A step as the stack tells it: the time, the event by the beginning of its correlation id, what happened.
 _STEP = re.compile(r"[\d:.]+  event (?P<key>[0-9a-f]{8}) +(?P<what>.+)")
@@ -109,3 +110,52 @@ def _double(event: Published, parked: Waiting | None, steps: Sequence[str]) -> s
     # After a crash between parking and completing it is delivered again, and then told as found on record.
     again = _has(steps, "Confirmed")
     return f"parked as {parked.reason}" + ", and found on record when it was delivered again" * again
+
+
+def audit_told(
+    events: Sequence[Published],
+    waiting: Iterable[Waiting],
+    ledger: Sequence[Mapping[str, object]],
+    outcomes: Iterable[Told],
+) -> dict[str, int]:
+    """Assert that the publisher of every event was told its end, once and truly; return what was told.
+
+    Args:
+        events: everything that was published.
+        waiting: what lies in all queues and their dead-letter queues.
+        ledger: what Partner Center recorded.
+        outcomes: everything that was told; repeats have one id and count once.
+    """
+    by_id = {event.correlation_id: event for event in events}
+    lying = _lying(waiting, by_id)
+    own = {str(agreement["correlationId"]) for agreement in ledger}
+    told: dict[str, list[Mapping[str, Any]]] = {}
+    for outcome in {outcome.event["id"]: outcome for outcome in outcomes}.values():
+        assert outcome.correlation_id in by_id, f"nobody published {outcome}"
+        told.setdefault(outcome.correlation_id, []).append(outcome.event)
+    counts = Counter[str]()
+    for event in events:
+        about = told.get(event.correlation_id, [])
+        final = [outcome["data"] for outcome in about if outcome["data"]["final"]]
+        assert len(final) == 1, f"{event.correlation_id} was told {len(final)} ends: {final}"
+        assert len(about) <= 2, f"{event.correlation_id} was told more than a delay and its end: {about}"
+        assert {outcome["data"].get("customerTenantId") for outcome in about} == {event.customer}
+        _assert_true(event, final[0], lying.get(event.correlation_id), recorded=event.correlation_id in own)
+        counts.update(outcome["data"]["outcome"] for outcome in about)
+    return dict(counts)
+
+
+def _assert_true(
+    event: Published, told: Mapping[str, Any], parked: Waiting | None, *, recorded: bool
+) -> None:
+    said = (told["outcome"], told.get("reason"))
+    if event.refused:
+        assert said == ("rejected", "Refused"), (event.correlation_id, told)
+    elif recorded:
+        assert said in {("confirmed", None), ("recovered", None)}, (event.correlation_id, told)
+    elif parked:
+        assert said == ("duplicate", parked.reason), (event.correlation_id, told)
+    else:
+        # Killed between telling of a duplicate and parking it, it is found on record when it comes again.
+        again = {("duplicate", reason) for reason in ("AlreadyRecorded", "RecordUnknown")}
+        assert said in {("recovered", None), *again}, (event.correlation_id, told)

@@ -14,8 +14,8 @@ from pathlib import Path
 from uuid import UUID
 
 from local import bus, control
-from local.bus import Bus, Waiting
-from tests.chaos.audit import Published, audit, told
+from local.bus import Bus, Told, Waiting
+from tests.chaos.audit import Published, audit, audit_told, told
 from tests.stacks import Stack, empty
 
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "10000"))
@@ -75,28 +75,30 @@ async def settled(stack: Stack, opened: Bus) -> list[Waiting]:
 
 
 def test_every_event_ends_in_exactly_one_place(tmp_path: Path) -> None:
-    """Under faults and kills nothing is lost, recorded twice, or parked although it was recorded."""
+    """Under faults and kills nothing is lost, recorded twice, parked although recorded, or told wrongly."""
     chance = random.Random(SEED)  # noqa: S311 - repeatable, and nothing is kept secret by it
     events = list(make_events(chance))
 
-    async def play(stack: Stack) -> list[Waiting]:
+    async def play(stack: Stack) -> tuple[list[Waiting], list[Told]]:
         async with asyncio.timeout(LONGEST_SECONDS), Bus(stack.environment["ServiceBus"]) as opened:
             await unleash(stack, opened, events, chance)
-            return await settled(stack, opened)
+            return await settled(stack, opened), await opened.told(stack.environment["OUTCOMES_TOPIC"])
 
     told_file = tmp_path / "told.txt"
     with told_file.open("wb") as steps, empty(tmp_path, "--seed", str(SEED), told=steps) as stack:
         control.set_faults(stack.environment, FAULTS)
-        waiting = asyncio.run(play(stack))
+        waiting, outcomes = asyncio.run(play(stack))
         ledger, posts = control.ledger(stack.environment), control.posts(stack.environment)
     with told_file.open() as lines:
         doubles = audit(events, waiting, ledger, told(lines))
+    told_of = audit_told(events, waiting, ledger, outcomes)
     report = {
         "events": len(events),
         "kills": KILLS,
         "recorded": len(ledger),
         "parked": Counter(f"{message.place}: {message.reason}" for message in waiting),
         "publishedTwice": doubles,
+        "told": told_of,
         "postsPerBody": round(sum(body["posts"] for body in posts) / len(posts), 3),
         "mostPostsOfOneBody": max(body["posts"] for body in posts),
         "mostRequestIdsOfOneBody": max(body["requestIds"] for body in posts),

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from local.bus import Waiting
-from tests.chaos.audit import Published, audit, told
+from local.bus import Told, Waiting
+from tests.chaos.audit import Published, audit, audit_told, told
 
 GOOD, TWICE, BAD = (f"{number:08x}-beef-4000-8000-000000000000" for number in range(3))
 
@@ -57,7 +57,60 @@ def test_an_honest_end_is_passed() -> None:
     assert audit(EVENTS, WAITING[1:], LEDGER, RECOVERED) == {"found on record when it was tried again": 1}
 
 
+def outcome(key: str, customer: str, what: str, reason: str | None = None, id_: str = "end") -> Told:
+    data = {"outcome": what, "final": what != "delayed", "customerTenantId": customer}
+    event = {"id": f"{key} {id_}", "data": data | ({"reason": reason} if reason else {})}
+    return Told(sequence_number=1, correlation_id=key, event=event)
+
+
+OUTCOMES = [
+    outcome(FIRST, GOOD, "confirmed"),
+    outcome(SECOND, TWICE, "delayed", "Unavailable", id_="delay"),
+    outcome(SECOND, TWICE, "recovered"),
+    outcome(DOUBLE, TWICE, "duplicate", "AlreadyRecorded"),
+    outcome(REFUSED, BAD, "rejected", "Refused"),
+]
+
+
+def test_what_was_told_truly_is_passed() -> None:
+    """Each publisher learns the end of its event, once after repeats are dropped, and it is so."""
+    counts = {"confirmed": 1, "delayed": 1, "recovered": 1, "duplicate": 1, "rejected": 1}
+    assert audit_told(EVENTS, WAITING, LEDGER, OUTCOMES * 2) == counts
+    assert audit_told(EVENTS, WAITING[1:], LEDGER, OUTCOMES) == counts
+    again = [*OUTCOMES[:3], outcome(DOUBLE, TWICE, "recovered"), OUTCOMES[4]]
+    assert audit_told(EVENTS, WAITING[1:], LEDGER, again)["recovered"] == 2
+
+
 type Wrong = Callable[[], object]
+
+
+def told_instead(number: int, *instead: Told) -> Wrong:
+    """Return an audit of what was told, with something else in the place of one."""
+    return lambda: audit_told(
+        EVENTS, WAITING, LEDGER, [*OUTCOMES[:number], *instead, *OUTCOMES[number + 1 :]]
+    )
+
+
+TOLD_WRONGLY: dict[str, Wrong] = {
+    "no end told": told_instead(0),
+    "only a delay told": told_instead(0, outcome(FIRST, GOOD, "delayed")),
+    "two ends told": told_instead(
+        0, outcome(FIRST, GOOD, "confirmed"), outcome(FIRST, GOOD, "rejected", "Refused", id_="other")
+    ),
+    "two delays told": told_instead(1, *(outcome(SECOND, TWICE, "delayed", id_=id_) for id_ in "ab")),
+    "told of nobody's event": told_instead(0, OUTCOMES[0], outcome("unknown", GOOD, "confirmed")),
+    "told of another customer": told_instead(0, outcome(FIRST, TWICE, "confirmed")),
+    "a record told as a duplicate": told_instead(0, outcome(FIRST, GOOD, "duplicate", "AlreadyRecorded")),
+    "a record told as rejected": told_instead(0, outcome(FIRST, GOOD, "rejected", "RetriesExhausted")),
+    "a duplicate told as confirmed": told_instead(3, outcome(DOUBLE, TWICE, "confirmed")),
+    "a duplicate told for another reason": told_instead(
+        3, outcome(DOUBLE, TWICE, "duplicate", "OtherRecorded")
+    ),
+    "a double that lies nowhere told as confirmed": lambda: audit_told(
+        EVENTS, WAITING[1:], LEDGER, [*OUTCOMES[:3], outcome(DOUBLE, TWICE, "confirmed"), OUTCOMES[4]]
+    ),
+    "a rejection told as confirmed": told_instead(4, outcome(REFUSED, BAD, "confirmed")),
+}
 
 WRONG: dict[str, Wrong] = {
     "a lost event": lambda: audit(EVENTS, WAITING, LEDGER[1:], TOLD),
@@ -99,7 +152,7 @@ WRONG: dict[str, Wrong] = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("wrong", [*WRONG.values(), *TOLD_WRONGLY.values()], ids=[*WRONG, *TOLD_WRONGLY])
 def test_what_went_wrong_is_found(wrong: Wrong) -> None:
     """No false end passes the audit."""
     with pytest.raises(AssertionError):

@@ -72,6 +72,28 @@ def test_a_log_line_in_words(line: dict[str, object], words: str) -> None:
     assert describe(line) == words
 
 
+def test_what_publishers_are_told_is_shown() -> None:
+    """An outcome event is a line under its event's name, and counts by what it tells; it is no step."""
+    lines: list[str] = []
+    journey = Journey(lines.append)
+    journey.published("05-not-json", "c1")
+    kind = "agreements.acceptance.{}.v1".format
+    journey.outcome(
+        "c1",
+        {"type": kind("rejected"), "data": {"outcome": "rejected", "eventId": "4711", "reason": "NotJson"}},
+    )
+    journey.outcome(
+        "12345678-9", {"type": kind("confirmed"), "subject": "a-guid", "data": {"outcome": "confirmed"}}
+    )
+    words = [" ".join(line[14:].split()) for line in lines[1:]]
+    assert words == [
+        "05-not-json told agreements.acceptance.rejected.v1, event 4711, NotJson",
+        "event 12345678 told agreements.acceptance.confirmed.v1, customer a-guid",
+    ]
+    assert journey.steps == 1
+    assert journey.told == {"rejected": 1, "confirmed": 1}
+
+
 def test_every_event_in_one_place_is_accounted_for() -> None:
     """Queues, ledger and log agree: the account is complete, and its counts add up to what was published."""
     ways = {
@@ -86,7 +108,7 @@ def test_every_event_in_one_place_is_accounted_for() -> None:
         waiting("agreement-rejections", "c4", "NotJson"),
         waiting("agreement-retries", "c5"),
     ]
-    found = account(ways, lying, [{"correlationId": "c1"}, {"correlationId": "c2"}], QUEUES)
+    found = account(ways, lying, [{"correlationId": "c1"}, {"correlationId": "c2"}], {"confirmed": 2}, QUEUES)
     assert found.complete
     assert found.summary == {
         "published": 5,
@@ -96,6 +118,7 @@ def test_every_event_in_one_place_is_accounted_for() -> None:
         "rejections": {"NotJson": 1},
         "retriesPending": 1,
         "ledger": 2,
+        "told": {"confirmed": 2},
     }
 
 
@@ -123,7 +146,7 @@ def test_an_event_that_is_not_in_one_place_is_a_fault(
 ) -> None:
     """Nothing and two of something are both told, and the account is not complete."""
     ledger = [{"correlationId": key} for key in recorded]
-    found = account({"c": way}, [waiting(place, "c") for place in lying], ledger, QUEUES)
+    found = account({"c": way}, [waiting(place, "c") for place in lying], ledger, {}, QUEUES)
     assert not found.complete
     assert found.endings[0].fault == fault
     assert "NOT IN ONE PLACE" in table(found)
@@ -132,20 +155,22 @@ def test_an_event_that_is_not_in_one_place_is_a_fault(
 def test_a_parked_double_that_was_delivered_again_lies_where_it_was_parked() -> None:
     """After a crash between parking and completing, the record of an equal event does not count for it."""
     way = Way("double", [{"outcome": "Duplicate"}, {"outcome": "Confirmed", "recovered": True}])
-    found = account({"c": way}, [waiting("agreement-duplicates", "c")], [{"correlationId": "other"}], QUEUES)
+    found = account(
+        {"c": way}, [waiting("agreement-duplicates", "c")], [{"correlationId": "other"}], {}, QUEUES
+    )
     assert found.complete
     assert (found.summary["duplicates"], found.summary["confirmed"], found.summary["recovered"]) == (1, 0, 0)
 
 
 def test_a_record_counts_when_its_log_line_was_lost() -> None:
     """A host that is killed after recording writes no line: the ledger knows."""
-    found = account({"c": Way("killed")}, [], [{"correlationId": "c"}], QUEUES)
+    found = account({"c": Way("killed")}, [], [{"correlationId": "c"}], {}, QUEUES)
     assert (found.complete, found.summary["confirmed"]) == (True, 1)
 
 
 def test_each_row_ends_in_a_command() -> None:
     """The last column can be pasted, whatever the width of the terminal."""
     found = account(
-        {"c": told("Duplicate")}, [waiting("agreement-duplicates", "c", "AlreadyRecorded")], [], QUEUES
+        {"c": told("Duplicate")}, [waiting("agreement-duplicates", "c", "AlreadyRecorded")], [], {}, QUEUES
     )
     assert table(found).splitlines()[-1].endswith("make look AT='agreement-duplicates'")

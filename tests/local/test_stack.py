@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ SAMPLES_ACCOUNT = {
     "rejections": {"CustomerUnknown": 1, "NotJson": 1},
     "retriesPending": 0,
     "ledger": 6,
+    "told": {"confirmed": 5, "delayed": 4, "duplicate": 1, "recovered": 1, "rejected": 2},
 }
 
 
@@ -80,6 +82,10 @@ def test_the_samples_end_as_they_are_named(tmp_path: Path) -> None:
         out, code = running.end()
     assert json.loads(out) == SAMPLES_ACCOUNT
     assert code == 0
+    told = "".join(running.told)
+    assert re.search(
+        r"08-unreadable +told agreements\.acceptance\.rejected\.v1, event 08-unreadable, NotJson", told
+    )
     assert_gone(pids)
     assert not running.ready_file.exists()
 
@@ -100,6 +106,8 @@ def test_a_killed_functions_host_loses_and_doubles_nothing(tmp_path: Path) -> No
         == 9
     )
     assert found["ledger"] == 6
+    # Each event's end is told once, however often it was delivered.
+    assert sum(count for what, count in found["told"].items() if what != "delayed") == 9
 
 
 def test_a_part_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
@@ -168,6 +176,7 @@ def test_events_of_ones_own_are_accounted_for(tmp_path: Path) -> None:
         "recovered": 0,
         "rejections": {"Empty": 1, "NotJson": 1},
         "ledger": 1,
+        "told": {"confirmed": 1, "duplicate": 1, "rejected": 2},
     }
     assert code == 0
 
@@ -209,11 +218,17 @@ def test_a_person_can_send_one_more_and_look_where_it_went(tmp_path: Path) -> No
         found = run("local.look", "agreement-rejections", *ready)
         dead = run("local.look", "agreement-acceptances/$DeadLetterQueue", *ready)
         ledger = run("local.look", "ledger", *ready)
+        outcomes = run("local.look", "agreement-outcomes", *ready)
         nowhere = run("local.look", "no-such-queue", *ready)
     assert sent.returncode == 0
     [parked] = [json.loads(line) for line in found.stdout.splitlines()]
     assert parked["correlation_id"] in sent.stdout
     assert (parked["message_id"], parked["reason"]) == ("bad", "FieldMissing")
+    [outcome] = [json.loads(line) for line in outcomes.stdout.splitlines()]
+    assert (outcome["correlationid"], outcome["data"]["reason"]) == (
+        parked["correlation_id"],
+        "FieldMissing",
+    )
     assert (dead.stdout, dead.returncode, ledger.stdout, ledger.returncode) == ("", 0, "", 0)
     assert nowhere.returncode == 1
     assert "cannot look at no-such-queue" in nowhere.stderr

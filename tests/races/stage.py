@@ -6,12 +6,12 @@ clock is put ahead instead, so that a lock runs out or a retry falls due at once
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -185,11 +185,21 @@ def consumers(environment: Mapping[str, str], **changes: str) -> Consumers:
     return wiring.consumers(settings.read(FunctionAppSettings, {**environment, **changes}))
 
 
+def _entities(subscriptions: Iterable[str]) -> dict[str, Any]:
+    entities: dict[str, Any] = json.loads((ROOT / "infra" / "service-bus.json").read_bytes())
+    [topic] = entities["topics"]
+    topic["subscriptions"] += [{"name": name} for name in subscriptions]
+    return entities
+
+
 @contextmanager
-def serve() -> Iterator[Stage]:
-    """Serve the far ends on free ports, and let this process trust them, while the block runs."""
+def serve(*subscriptions: str) -> Iterator[Stage]:
+    """Serve the far ends on free ports, and let this process trust them, while the block runs.
+
+    The topic gets these subscriptions beside the one that is provisioned.
+    """
     clock, holds = Clock(), Holds()
-    namespace = Namespace.from_file(ROOT / "infra" / "service-bus.json", clock=clock)
+    namespace = Namespace.from_dict(_entities(subscriptions), clock=clock)
     with (
         pytest.MonkeyPatch.context() as patch,
         in_thread(lambda: service_bus.serve(namespace)) as broker,
