@@ -15,12 +15,14 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from agreements import records
+from agreements.columns import ColumnsError
 from agreements.errors import BusyError
 from agreements.outcome_events import CONTENT_TYPE
 from agreements.receipts import Entry, Known, Receipt, Status
 from agreements.records import Acceptance, Reading, Record
 from agreements.seen import Seen, Where
 from agreements.tables import Told
+from agreements.texts import UnreadableError
 
 TYPE = "agreements.acceptance.v1"
 _BATCH = 100
@@ -97,14 +99,21 @@ class File:
     _stamp: tuple[int, int] | None = None
 
     def records(self) -> Iterator[Record]:
-        """Yield its records.
+        """Yield its records; an error names the file.
 
         Raises:
+            UnreadableError: nobody can tell what records it holds from a line on.
+            ColumnsError: the columns of a table cannot be told.
             ChangedError: it is not the file that was read before.
         """
         self._check()
         self.told = Told()
-        yield from records.read(self.reading, self.told)
+        try:
+            yield from records.read(self.reading, self.told)
+        except UnreadableError as error:
+            raise UnreadableError(error.line, error.why, self.name) from None
+        except ColumnsError as error:
+            raise ColumnsError(f"{self.name}: {error}") from None
         self._check()
 
     def _check(self) -> None:

@@ -99,7 +99,7 @@ def format_of(path: Path, name: str) -> Format:
         return Format.CSV
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Format.JSON
     return Format.JSON if first.lstrip().startswith("[") else Format.JSON_LINES
 

@@ -15,8 +15,10 @@ LONGEST = 2**22
 class UnreadableError(Exception):
     """A file cannot be read from a line on; nobody can tell what records would follow."""
 
-    def __init__(self, line: int, why: str) -> None:
-        super().__init__(f"line {line}: {why}")
+    def __init__(self, line: int, why: str, name: str = "") -> None:
+        super().__init__(f"{name}, line {line}: {why}" if name else f"line {line}: {why}")
+        self.line = line
+        self.why = why
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:

@@ -184,7 +184,7 @@ def test_a_table_says_how_it_was_read(shell: Shell) -> None:
         (["t.csv", "--map", "x=y"], "x=y should be column=field"),
         (["t.csv", "--delimiter", "::"], "comma, semicolon, tab, or any one character"),
         (["t.csv", "--delimiter", '"'], "comma, semicolon, tab, or any one character"),
-        (["t.csv"], "no column for customerTenantId"),
+        (["t.csv"], "t.csv: no column for customerTenantId"),
         (["a.jsonl", "--rate", "fast"], "such as 10/s or 30/m"),
         (["a.jsonl", "--timeout", "soon"], "such as 90s, 15m, 2h, 7d"),
         (["a.jsonl", "--source", "our CRM"], "a URI, such as"),
@@ -207,7 +207,7 @@ def test_a_file_that_breaks_off_sends_nothing(shell: Shell) -> None:
     Path("b.json").write_text('[{"a": 1},\n')
     result = shell.publish("good.jsonl", "b.json")
     assert (result.exit_code, shell.queue.batches) == (1, [])
-    assert "line 2: not JSON from here on\n" in result.stderr
+    assert "b.json, line 2: not JSON from here on\n" in result.stderr
 
 
 def test_files_without_records_are_nothing_to_do(shell: Shell) -> None:
@@ -338,6 +338,18 @@ def test_waiting_finds_what_an_earlier_run_sent(shell: Shell) -> None:
         "confirmed",
         None,
     ]
+
+
+def test_a_subscription_out_of_reach_is_told(shell: Shell) -> None:
+    """Before anything is sent, with what to do."""
+
+    def refuse(_: Place) -> int:
+        raise ServiceBusAuthorizationError(message="no")
+
+    shell.patch.setattr(shell.store, "highest", refuse)
+    result = shell.publish("good.jsonl", "--wait", "--subscription", "mine")
+    assert (result.exit_code, shell.queue.batches, shell.store.closed) == (1, [], True)
+    assert "agreement-outcomes/Subscriptions/mine cannot be looked into: that needs the role" in result.stderr
 
 
 def test_waiting_can_be_ended(shell: Shell) -> None:

@@ -17,6 +17,7 @@ PLACES = {
     "azure.servicebus": {
         "amqp",
         "cli.applying",
+        "cli.following",
         "cli.output",
         "cli.publish",
         "parked",

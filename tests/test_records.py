@@ -327,6 +327,7 @@ def test_a_field_given_twice_is_refused(desk: Desk) -> None:
         ("-", "[\n{}]", Format.JSON),
         ("a.dat", "a,b", Format.CSV),
         ("-", "", Format.CSV),
+        ("-", '{"a":' * 100_000, Format.JSON),
     ],
 )
 def test_the_format_is_told(tmp_path: Path, name: str, text: str, expected: Format) -> None:

@@ -9,11 +9,13 @@ from time import monotonic
 from typing import Annotated
 
 import typer
+from azure.servicebus.exceptions import ServiceBusError
 
 from agreements import toolbox
 from agreements.cli import output
 from agreements.cli.applying import progress
 from agreements.messages import Place
+from agreements.operations import Store
 from agreements.outcome_book import Book, Following
 from agreements.outcome_events import Ending
 from agreements.selection import parse_seconds
@@ -54,10 +56,21 @@ def subscribed(given: BusSettings, subscription: str, book: Book, *, from_now: b
     store = toolbox.operations(given).store
     try:
         # Asked in any case: now is the time to find out that it cannot be.
-        highest = store.highest(place)
+        highest = _highest(store, place)
         yield Following(book=book, peek=partial(store.peek, place), first=highest + 1 if from_now else 1)
     finally:
         store.close()
+
+
+def _highest(store: Store, place: Place) -> int:
+    try:
+        return store.highest(place)
+    except ServiceBusError:
+        output.say(
+            f"{place} cannot be looked into: that needs the role Azure Service Bus Data Receiver; another one"
+            " can be named by --subscription"
+        )
+        raise
 
 
 def under_way(tally: Counter[Ending | None]) -> int:

@@ -71,6 +71,9 @@ def publish(
     was mended and is given again. At most one batch is sent twice, after a crash, which the app finds on
     record: nothing is confirmed twice. Ctrl-C ends the run after the batch in hand; the same command goes on.
 
+    Standard input is kept in a temporary file meanwhile, for its owner alone. To send a file once more, for
+    example to another namespace, name another receipt.
+
     --wait learns what became of each event from the outcome events on the topic OUTCOMES_TOPIC: it looks into
     a subscription, takes nothing from it, and writes what it finds into the receipt.
 
@@ -132,7 +135,12 @@ def _check(files: Sequence[File], seen: Seen) -> Counter[Fate]:
     """Judge every record, and tell each fault."""
     counted: Counter[Fate] = Counter()
     with talk.working() as working:
-        for counted in count(files, seen, _tell_faults):
+
+        def refused(file: File, record: Record) -> None:
+            working(None)  # or it would stand in the same line
+            _tell_faults(file, record)
+
+        for counted in count(files, seen, refused):
             if counted.total() % _SHOWN_EACH == 1:
                 working(f"checking: {counted.total()} records")
     for file in files:
@@ -143,7 +151,7 @@ def _check(files: Sequence[File], seen: Seen) -> Counter[Fate]:
 def _tell_faults(file: File, record: Record) -> None:
     for fault in record.faults:
         at = f" {fault.field}" if fault.field else ""
-        output.say(f"{file.name}, line {record.line}: {fault.reason}{at}: {fault.detail}")
+        typer.echo(f"{file.name}, line {record.line}: {fault.reason}{at}: {fault.detail}", err=True)
 
 
 def _publish(
