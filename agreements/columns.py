@@ -111,7 +111,7 @@ def match(header: Sequence[str], by_hand: Mapping[str, str]) -> Columns:
     missing = [field for field in _REQUIRED if field not in fields]
     if missing:
         raise ColumnsError(
-            f"no column for {', '.join(missing)}{_there_are(names, fields)}; say --map column={missing[0]}"
+            f"no column for {', '.join(missing)}: say --map column={missing[0]}{_there_are(names, fields)}"
         )
     ignored = tuple(name for name, field in zip(names, fields, strict=True) if field is None)
     if [plain(name) for name in names] == _EXPORT and not by_hand:
@@ -135,7 +135,7 @@ def _by_hand(names: Sequence[str], by_hand: Mapping[str, str]) -> dict[int, str]
 
 def _there_are(names: Sequence[str], known: Sequence[str | None]) -> str:
     if not any(known):
-        return " in the first line: is it a header?"
+        return "; is the first line a header?"
     return f"; there are {', '.join(repr(name) for name in names)}"
 
 

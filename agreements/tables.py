@@ -29,6 +29,7 @@ class Layout(StrEnum):
     NUL = "NulByte"
     QUOTES = "QuotesDoNotMatch"
     CELLS = "CellsDoNotMatch"
+    HEADER = "HeaderAgain"
     SPREADSHEET = "SpreadsheetDamage"
     LARGE = "TooLarge"
 
@@ -68,10 +69,14 @@ def read(text: TextIO, by_hand: Mapping[str, str], delimiter: str | None, told: 
     if not head:
         return
     delimiter = told.delimiter = delimiter or columns.delimiter_of(head, by_hand)
-    found = told.columns = columns.match(_header(head, delimiter, feed), by_hand)
+    header = _header(head, delimiter, feed)
+    found = told.columns = columns.match(header, by_hand)
     for row in _rows(feed, delimiter):
         if isinstance(row, Fault):
             yield feed.first, None, [row]
+        elif row == header:
+            detail = "the header stands here again: remove the line"
+            yield feed.first, None, [Fault(Layout.HEADER, None, detail)]
         elif any(cell.strip() for cell in row):
             yield feed.first, found.read(row) if found.fits(row) else None, _faults(row, found)
         else:

@@ -173,6 +173,7 @@ def test_lines_are_counted_as_editors_do(desk: Desk) -> None:
         (ROW.replace("Zoraida", "Z" * 20_000), [("TooLarge", "primaryContact")]),
         (ROW.rpartition(",")[0], [("CellsDoNotMatch", "")]),
         (f"{ROW},more", [("CellsDoNotMatch", "")]),
+        (NAMES, [("HeaderAgain", "")]),
         (f'{ROW},"a" b', [("QuotesDoNotMatch", "")]),
         (ROW.replace("Zoraida", '"Zoraida'), [("QuotesDoNotMatch", "")]),
     ],
@@ -238,12 +239,16 @@ def test_the_quotes_of_a_header_match(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("header", "by_hand", "told"),
     [
-        ("customerTenantId,dateAgreed,firstName", {}, "no column for lastName, email; there are 'customerT"),
+        (
+            "customerTenantId,dateAgreed,firstName",
+            {},
+            "no column for lastName, email: say --map column=lastName; there are 'c",
+        ),
         (NAMES + ",Phone", {}, r"several columns for phoneNumber \('phoneNumber', 'Phone'\): say which with"),
         (NAMES + ",email", {}, "several columns for email"),
-        ("Zoraida,Quintanilla", {}, "email in the first line: is it a header"),
+        ("Zoraida,Quintanilla", {}, "--map column=customerTenantId; is the first line a header"),
         (NAMES, {"Zoraida": "email"}, "there is no column Zoraida; there are 'customerTenantId'"),
-        ("a,b", {"Zoraida": "email"}, "there is no column Zoraida in the first line: is it a header"),
+        ("a,b", {"Zoraida": "email"}, "there is no column Zoraida; is the first line a header"),
         ("Mail,Mail," + NAMES, {"Mail": "email"}, "several columns are called Mail: rename all but one"),
     ],
 )
