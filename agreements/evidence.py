@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from agreements.journal import JournalError
+from agreements.judging import Fate, File, judged
 from agreements.outcome_book import Book
-from agreements.publishing import Fate, File, judged
 from agreements.receipts import Entry, Status, entries
 from agreements.seen import Seen
 

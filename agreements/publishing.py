@@ -1,28 +1,23 @@
-"""Publish the records of files: judge all, then send what is sound, each once. No terminal here, no SDK.
+"""Publish what was judged: send what is sound, each event once, and note it. No terminal here, no SDK.
 
 Killed at any moment and started again, it goes on where its receipt ends: what was accepted is noted after
 each batch, so at most one is sent again, under the ids that it had.
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum, unique
 from time import monotonic
 from typing import Any, Protocol
 from uuid import UUID
 
-from agreements import records
-from agreements.columns import ColumnsError
 from agreements.errors import BusyError
+from agreements.judging import Fate, File, Judged, judged
 from agreements.outcome_events import CONTENT_TYPE
-from agreements.receipts import Entry, Known, Receipt, Status
-from agreements.records import Acceptance, Reading, Record
-from agreements.seen import Seen, Where
-from agreements.tables import Told
-from agreements.texts import UnreadableError
+from agreements.receipts import Entry, Receipt, Status
+from agreements.records import Acceptance, Record
+from agreements.seen import Seen
 
 TYPE = "agreements.acceptance.v1"
 _BATCH = 100
@@ -35,31 +30,8 @@ _LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 600.0
 
 
-class ChangedError(Exception):
-    """A file was changed while it was read."""
-
-
 class StoppedError(Exception):
     """The run ended early, on purpose; the same command goes on."""
-
-
-@unique
-class Fate(StrEnum):
-    """What becomes of a record."""
-
-    SEND = "to send"
-    BEFORE = "sent before"
-    REPEATED = "repeated"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A record and what becomes of it; ``first`` is where the one stands that it repeats."""
-
-    record: Record
-    fate: Fate
-    first: Where | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,68 +52,6 @@ class Publisher(Protocol):
         Raises:
             BusyError: it may go through later; nobody knows which arrived.
         """
-
-
-@dataclass(slots=True, kw_only=True)
-class File:
-    """A file to publish.
-
-    Attributes:
-        name: what people and receipts call it.
-        known: what its receipt tells of earlier runs.
-        told: what was found out when it was read last.
-    """
-
-    name: str
-    reading: Reading
-    known: Known
-    told: Told = field(default_factory=Told)
-    _stamp: tuple[int, int] | None = None
-
-    def records(self) -> Iterator[Record]:
-        """Yield its records; an error names the file.
-
-        Raises:
-            UnreadableError: nobody can tell what records it holds from a line on.
-            ColumnsError: the columns of a table cannot be told.
-            ChangedError: it is not the file that was read before.
-        """
-        self._check()
-        self.told = Told()
-        try:
-            yield from records.read(self.reading, self.told)
-        except UnreadableError as error:
-            raise UnreadableError(error.line, error.why, self.name) from None
-        except ColumnsError as error:
-            raise ColumnsError(f"{self.name}: {error}") from None
-        self._check()
-
-    def _check(self) -> None:
-        found = self.reading.path.stat()
-        stamp = found.st_size, found.st_mtime_ns
-        if stamp != (self._stamp or stamp):
-            raise ChangedError(f"{self.name} was changed while it was read: give the same command again")
-        self._stamp = stamp
-
-
-def judged(number: int, file: File, seen: Seen) -> Iterator[Judged]:
-    """Yield the records of a file with what becomes of each: one that was met before is not sent again.
-
-    Raises:
-        UnreadableError: nobody can tell what records the file holds from a line on.
-        ColumnsError: the columns of a table cannot be told.
-        ChangedError: it is not the file that was read before.
-    """
-    for record in file.records():
-        acceptance, here = record.acceptance, Where(number, record.line)
-        if acceptance is None:
-            yield Judged(record, Fate.REFUSED)
-        elif (first := seen.first(acceptance.id, here)) != here:
-            yield Judged(record, Fate.REPEATED, first)
-        elif file.known.was_sent(acceptance.id):
-            yield Judged(record, Fate.BEFORE)
-        else:
-            yield Judged(record, Fate.SEND)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -210,7 +120,9 @@ class Sending:
                 return self.publisher.send(messages)
             except BusyError as busy:
                 if self.clock() >= until:
-                    raise
+                    raise BusyError(
+                        f"{busy}, for {_PATIENCE_SECONDS / 60:.0f} minutes", busy.seconds
+                    ) from busy
                 seconds = min(busy.seconds * 2**tries, _LONGEST_WAIT)
                 self.waiting(busy, seconds)
                 self._rest(self.clock() + seconds)
@@ -282,24 +194,3 @@ def _outgoing(acceptance: Acceptance, source: str) -> Outgoing:
         "data": acceptance.data,
     }
     return Outgoing(acceptance.id, CONTENT_TYPE, json.dumps(attributes, ensure_ascii=False).encode())
-
-
-def count(
-    files: Sequence[File], seen: Seen, refused: Callable[[File, Record], object]
-) -> Iterator[Counter[Fate]]:
-    """Judge all records and send nothing; yield how many there are of each fate so far.
-
-    ``refused`` is called with each record that cannot be sent.
-
-    Raises:
-        UnreadableError: nobody can tell what records a file holds from a line on.
-        ColumnsError: the columns of a table cannot be told.
-    """
-    counted: Counter[Fate] = Counter()
-    yield counted
-    for number, file in enumerate(files):
-        for one in judged(number, file, seen):
-            counted[one.fate] += 1
-            if one.fate is Fate.REFUSED:
-                refused(file, one.record)
-            yield counted

@@ -158,14 +158,14 @@ def test_a_table_says_how_it_was_read(shell: Shell) -> None:
     """Delimiter, columns that are not read, blank lines: what a person checks at a glance."""
     head = "Kunde;dateAgreed;firstName;lastName;email;No\x1btes;"
     Path("t.csv").write_text(f"{head}\n{CUSTOMER};2026-01-02;Z;Q;z@q;x;\n\n")
-    result = shell.publish("t.csv", "--map", "kunde=customerTenantId", "--source", "https://crm.example/a")
+    result = shell.publish("t.csv", "--map", "kunde=customerTenantId", "--source", "https://crm.example")
     assert result.exit_code == 0
     assert result.stderr.splitlines()[:3] == [
         "t.csv: a table, semicolon between its cells",
         "t.csv: columns that are not read: No�tes, (no name)",
         "t.csv: 1 blank lines skipped",
     ]
-    assert json.loads(shell.queue.batches[0][0].body)["source"] == "https://crm.example/a"
+    assert json.loads(shell.queue.batches[0][0].body)["source"] == "https://crm.example"
     odd = Path("t.csv").read_text().replace(";", "|")
     told = shell.publish(
         "-", "--delimiter", "|", "--map", "Kunde=customerTenantId", "--receipt", "r", stdin=odd
@@ -260,7 +260,7 @@ def test_a_wait_is_told_and_a_failure_too(shell: Shell) -> None:
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-2:] == [
         "0 sent; to resume, give the same command again",
-        "the queue is full",
+        "the queue is full, for 0 minutes",
     ]
     shell.patch.setattr("agreements.publishing._PATIENCE_SECONDS", 60.0)
     shell.queue.errors = [BusyError("the queue is full", 0.0)]

@@ -9,9 +9,9 @@ import pytest
 
 from agreements import evidence
 from agreements.evidence import COLUMNS, Table, entries_of, is_receipt, rows
+from agreements.judging import File
 from agreements.outcome_book import Book
 from agreements.outcome_events import Ending
-from agreements.publishing import File
 from agreements.receipts import Entry, Known, Status
 from agreements.records import Format, Reading
 from agreements.seen import Seen

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agreements import events, publishing, records
 from agreements.errors import BusyError
-from agreements.publishing import ChangedError, Fate, File, Outgoing, Sending, StoppedError, count
+from agreements.judging import ChangedError, Fate, File, count
+from agreements.publishing import Outgoing, Sending, StoppedError
 from agreements.receipts import Entry, Receipt, Status, entries
 from agreements.records import Format, Reading, Record
 from agreements.seen import Seen

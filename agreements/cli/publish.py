@@ -1,5 +1,6 @@
 """The command that publishes events from files. Right: Data Sender; to wait, also Data Receiver."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from azure.servicebus.exceptions import ServiceBusError
@@ -18,14 +18,16 @@ from agreements.cli.applying import Rate, Yes, confirm, progress, rate
 from agreements.cli.following import Subscription, Timeout
 from agreements.cli.sources import As, Delimiter, Map
 from agreements.errors import AgreementsError, BusyError
+from agreements.judging import ChangedError, Fate, File, count
 from agreements.outcome_book import Book, Following
-from agreements.publishing import ChangedError, Fate, File, Sending, StoppedError, count
+from agreements.publishing import Sending, StoppedError
 from agreements.receipts import Entry, Known, Receipt, Status, entries
 from agreements.records import Reading, Record
 from agreements.seen import Seen
 from agreements.settings import BusSettings
 
 _RESUME = "to resume, give the same command again"
+_URI = re.compile(r"[!-~]+")
 _SOURCE = "urn:agreements:publish"
 # To show each of a million would take longer than to read it.
 _SHOWN_EACH = 5000
@@ -113,7 +115,7 @@ def publish(
 
 
 def _uri(text: str) -> str:
-    if not text.strip() or " " in text or not urlsplit(text).path:
+    if not _URI.fullmatch(text):
         raise typer.BadParameter("a URI, such as https://crm.contoso.example", param_hint="--source")
     return text
 

@@ -15,9 +15,9 @@ from agreements.cli import following, output, sources
 from agreements.cli.following import Subscription
 from agreements.cli.sources import Delimiter, Map
 from agreements.evidence import Table
+from agreements.judging import File
 from agreements.outcome_book import Book
 from agreements.outcome_events import Ending
-from agreements.publishing import File
 from agreements.receipts import Entry, Known, entries
 from agreements.records import Format
 from agreements.seen import Seen

@@ -14,7 +14,7 @@ import typer
 from agreements import columns, records, texts
 from agreements.cli import output
 from agreements.columns import DELIMITERS, ColumnsError
-from agreements.publishing import ChangedError, File
+from agreements.judging import ChangedError, File
 from agreements.records import Format, Reading
 from agreements.texts import UnreadableError
 
