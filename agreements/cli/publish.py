@@ -143,7 +143,7 @@ def _check(files: Sequence[File], seen: Seen) -> Counter[Fate]:
             _tell_faults(file, record)
 
         for counted in count(files, seen, refused):
-            if counted.total() % _SHOWN_EACH == 1:
+            if counted.total() % _SHOWN_EACH == 0:
                 working(f"checking: {counted.total()} records")
     for file in files:
         sources.tell(file)
