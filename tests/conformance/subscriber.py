@@ -40,7 +40,15 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def subscribe(stage: Stage, schema: Path, count: int) -> list[dict[str, Any]]:
     """Let the CRM read that many outcome events; return what it made of each."""
-    command = ["node", _PROGRAM, stage.environment["ServiceBus"], TOPIC, SUBSCRIPTION, schema, str(count)]
+    command = [
+        "node",
+        str(_PROGRAM),
+        stage.environment["ServiceBus"],
+        TOPIC,
+        SUBSCRIPTION,
+        str(schema),
+        str(count),
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -106,9 +114,9 @@ def test_what_is_no_outcome_event_is_noticed(stage: Stage, schema: Path) -> None
     good = json.loads(b"".join(stage.receipts.peek_messages(1, sequence_number=1)[0].body))
     bad = good | {"specversion": "0.3", "data": good["data"] | {"outcome": "lost", "receivedAt": "today"}}
     del bad["causationid"]
-    with ServiceBusClient.from_connection_string(stage.environment["ServiceBus"]) as client:
-        with client.get_topic_sender(TOPIC) as sender:
-            sender.send_messages(ServiceBusMessage(json.dumps(bad)), timeout=_SECONDS)
+    client = ServiceBusClient.from_connection_string(stage.environment["ServiceBus"])
+    with client, client.get_topic_sender(TOPIC) as sender:
+        sender.send_messages(ServiceBusMessage(json.dumps(bad)), timeout=_SECONDS)
     [found] = subscribe(stage, schema, 1)
     assert sorted(found["errors"]) == [
         " must have required property 'causationid'",
