@@ -8,6 +8,7 @@
     ├── TokenError            whoever runs the app: no token for Partner Center
     ├── TopicError            whoever runs the app: nobody could be told of an outcome
     ├── OversizeError         operations: with our properties the copy does not fit into a message
+    ├── BusyError             wait: Service Bus takes no message just now
     └── PartnerCenterError    the call did not end in an agreement
         ├── GateClosedError   we did not ask: the service wants to be left alone, or the app is refused
         ├── AnswerError       it answered, and the answer was no
@@ -369,6 +370,14 @@ class OversizeError(AgreementsError):
     def __init__(self, reason: Reason) -> None:
         super().__init__(f"the copy does not fit into a message: {reason}")
         self.reason = reason
+
+
+class BusyError(AgreementsError):
+    """Service Bus takes no message just now; it may after so many ``seconds``."""
+
+    def __init__(self, why: str, seconds: float) -> None:
+        super().__init__(why)
+        self.seconds = seconds
 
 
 class PartnerCenterError(AgreementsError):

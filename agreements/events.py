@@ -179,16 +179,27 @@ def read(given: envelopes.Object) -> AcceptanceEvent:
     Raises:
         EventError: it is no event; it names the field, never the value.
     """
-    _refuse_twice(given, AcceptanceEvent)
-    for name, value in given.items():
-        if name.lower() == "primarycontact" and isinstance(value, dict):
-            _refuse_twice(value, Contact, "primaryContact.")
+    found = check(given)
+    if isinstance(found, AcceptanceEvent):
+        return found
+    raise found[0]
+
+
+def check(given: envelopes.Object) -> AcceptanceEvent | list[EventError]:
+    """Return the event that a JSON object holds, or every fault for which it is none."""
+    try:
+        _refuse_twice(given, AcceptanceEvent)
+        for name, value in given.items():
+            if name.lower() == "primarycontact" and isinstance(value, dict):
+                _refuse_twice(value, Contact, "primaryContact.")
+    except EventError as error:
+        return [error]
     try:
         return AcceptanceEvent.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    # Raised out here, where it has no context: pydantic's own error holds the values.
-    raise _refusal(first["type"], tuple(str(part) for part in first["loc"]))
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    # Made out here, where they have no context: pydantic's own error holds the values.
+    return [_refusal(one["type"], tuple(str(part) for part in one["loc"])) for one in found]
 
 
 def json_schema() -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The ids that make a repeat harmless: each is derived, so that doing a thing again names it the same."""
 
+import json
 from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID, uuid5
@@ -47,6 +48,11 @@ def retry_message_id(message: str) -> str:
 def replay_message_id(message: str) -> str:
     """Return the MessageId of the copy that replays one message, named by its position."""
     return str(uuid5(_NAMESPACE, f"replay/{message}"))
+
+
+def acceptance_event_id(*canonical: str | None) -> UUID:
+    """Return the id of an event that is published from a file: in any file the same for the same."""
+    return uuid5(_NAMESPACE, f"acceptance/{json.dumps(canonical)}")
 
 
 def outcome_event_id(origin: str, what: str) -> UUID:

@@ -54,7 +54,7 @@ class Journal:
     def __init__(self, path: Path, plan_hash: str, numbers: dict[Place, "array[int]"]) -> None:
         self._numbers = numbers
         self._steps = {place: bytearray(len(found)) for place, found in numbers.items()}
-        self._file = _locked(path)
+        self._file = locked(path, "another process is applying this plan")
         try:
             self._read(plan_hash)
         except (ValueError, LookupError, TypeError):
@@ -139,11 +139,16 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _locked(path: Path) -> IO[bytes]:
+def locked(path: Path, taken: str) -> IO[bytes]:
+    """Open a file for one process at a time, to read and to write; created for its owner alone.
+
+    Raises:
+        JournalError: another process has it open; ``taken`` says so.
+    """
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
     try:
         _lock(file)
     except OSError:
         file.close()
-        raise JournalError(f"{path}: another process is applying this plan") from None
+        raise JournalError(f"{path}: {taken}") from None
     return file

@@ -92,6 +92,21 @@ def parse_time(text: str, now: datetime) -> datetime:
         ValueError: it is neither.
     """
     if ago := _AGO.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        return now - _span(ago)
     at = datetime.fromisoformat(text)
     return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+
+
+def parse_seconds(text: str) -> float:
+    """Return how many seconds a span of time has: 90s, 15m, 2h, 7d.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if span := _AGO.fullmatch(text.strip()):
+        return _span(span).total_seconds()
+    raise ValueError
+
+
+def _span(text: re.Match[str]) -> timedelta:
+    return timedelta(**{_UNITS[text[2]]: float(text[1])})

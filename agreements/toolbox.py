@@ -1,6 +1,7 @@
 """Builds what the commands need on a person's machine, as ``wiring`` does for the function app."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -9,14 +10,17 @@ from azure.core.credentials import AccessToken
 from azure.identity import DefaultAzureCredential
 from azure.servicebus import ServiceBusClient
 
-from agreements import wiring
+from agreements import reach, wiring
 from agreements.auth import Application, Exchange, Tokens
 from agreements.consent import Consent
+from agreements.deadline import Deadline
 from agreements.gate import Gate
 from agreements.operations import Names, Operations
 from agreements.parked import Parked
 from agreements.partner_center import PartnerCenter
 from agreements.principal import Principal
+from agreements.publisher import Publisher
+from agreements.reach import Entity, Right
 from agreements.settings import BusSettings, ConsentSettings, PartnerSettings, ServiceBusSettings
 from agreements.transport import Timeouts
 from agreements.vault import Vault
@@ -33,6 +37,13 @@ class PartnerTools(NamedTuple):
     person: Principal[AccessToken]
     tokens: Tokens
     partner_center: PartnerCenter
+
+
+class PublishTools(NamedTuple):
+    """What publishes events; ``check`` raises ``DeploymentError`` where the queue cannot be sent to."""
+
+    publisher: Publisher
+    check: Callable[[], object]
 
 
 class BusTools(NamedTuple):
@@ -74,6 +85,16 @@ def operations(given: BusSettings) -> Operations:
         now=lambda: datetime.now(UTC),
         pause=time.sleep,
         signed_in=lambda: str(person) if given.service_bus.connection_string is None else None,
+    )
+
+
+def publishing(given: BusSettings) -> PublishTools:
+    """Build what publishes events; nothing is tried twice but by whoever uses it."""
+    client = bus_tools(given.service_bus).client
+    queue = Entity(name=given.queues.acceptances, setting="ACCEPTANCES_QUEUE")
+    return PublishTools(
+        Publisher(client, queue.name, _OPERATION_SECONDS),
+        lambda: reach.reach(client, queue, Right.SEND, Deadline.after(_OPERATION_SECONDS)),
     )
 
 

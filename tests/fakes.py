@@ -21,6 +21,7 @@ from agreements.deliveries import Delivery
 from agreements.errors import Answer, AnswerError
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.messages import ParkedMessage, Place, State, Value
+from agreements.outcome_events import Advice, Ending, OutcomeEvent, Told
 from agreements.outcomes import Attempt, Outcome
 from agreements.policy import Backoff, Policy
 
@@ -323,6 +324,33 @@ class FakeServiceBusClient:
     def as_client(self) -> ServiceBusClient:
         """Return this where the SDK's class is asked for: only the senders are used of it."""
         return cast("ServiceBusClient", self)
+
+
+def told_body(event_id: object, ending: Ending, at: datetime = NOW, **changes: Any) -> bytes:
+    """Return an outcome event that tells how an event ended."""
+    told: dict[str, Any] = {
+        "outcome": ending,
+        "final": ending.final,
+        "advice": Advice.NOTHING,
+        "actor": "nobody",
+        "resend": False,
+        "event_id": str(event_id),
+        "customer_tenant_id": CUSTOMER,
+        "template_id": "t",
+        "received_at": NOW,
+        "attempt": 1,
+        "replay": 0,
+        "correlation_id": str(CORRELATION),
+    }
+    return OutcomeEvent(
+        id=REQUEST,
+        source="//here.example/agreement-acceptances",
+        type=ending.type,
+        time=at,
+        causation_id=str(event_id),
+        correlation_id=str(CORRELATION),
+        data=Told(**(told | changes)),
+    ).body()
 
 
 REJECTIONS = Place("agreement-rejections")

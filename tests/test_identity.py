@@ -52,6 +52,7 @@ def test_ids_stay_what_they_were() -> None:
     assert str(identity.correlation_id("q/1/t", None)) == "d2f5e475-6e04-5fcd-b6a1-ffe9247f09d6"
     assert identity.parked_message_id("q/1/t", "rejections") == "4d316300-ecaa-53da-b44e-7b1956e95c08"
     assert identity.retry_message_id("q/1/t") == "e7e64561-3570-5063-b4e7-fb65a0f6acb2"
+    assert str(identity.acceptance_event_id("c", "t", None)) == "565e278c-1f89-5e21-826a-95b0117a46c4"
     assert identity.replay_message_id("q/1/t") == "79325b3e-d871-5c95-8f3d-698e3a003d90"
 
 
@@ -111,3 +112,9 @@ def test_without_a_guid_the_correlation_id_is_the_origins(given_id: str | None) 
     """What is no GUID gives way to one derived from the origin: the same for every repeat."""
     assert identity.correlation_id(ORIGIN, given_id) == identity.correlation_id(ORIGIN, None)
     assert identity.correlation_id(ORIGIN, given_id) != identity.correlation_id("another", given_id)
+
+
+def test_an_event_of_a_file_is_named_by_what_it_says() -> None:
+    """No two texts run together, and one that is absent is not one that is empty."""
+    given = [("a", "bc"), ("ab", "c"), ("abc", None), ("abc", ""), ("abc",), ("bc", "a")]
+    assert len({identity.acceptance_event_id(*parts) for parts in given}) == len(given)

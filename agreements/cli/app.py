@@ -2,7 +2,18 @@
 
 from typer import Typer
 
-from agreements.cli import consent, contract, customers, doctor, events, parked, replay, transfer
+from agreements.cli import (
+    consent,
+    contract,
+    customers,
+    doctor,
+    events,
+    parked,
+    publish,
+    receipt,
+    replay,
+    transfer,
+)
 
 app = Typer(
     help="Confirm customers' acceptance of the Microsoft Customer Agreement: tools around the function app.",
@@ -16,6 +27,8 @@ app = Typer(
 
 app.command("validate")(contract.validate)
 app.command("schema")(contract.schema)
+app.command("publish")(publish.publish)
+app.command("receipt")(receipt.receipt)
 app.command("consent")(consent.consent)
 app.command("doctor")(doctor.doctor)
 app.command("trace")(events.trace)

@@ -135,7 +135,7 @@ def apply(
     if wish.checked and plan.order.target:
         _check(at, plan)
     prepare()
-    with output.stopping() as stopping, _progress(remaining) as told:
+    with output.stopping() as stopping, progress(remaining) as told:
         try:
             result = at.apply(
                 plan,
@@ -167,12 +167,12 @@ def _ask(plan: Plan, remaining: int, wish: Wish) -> None:
         if typer.prompt(f"Type {remaining} to remove them", err=True) != str(remaining):
             raise output.end(output.REFUSED, "not discarded")
     else:
-        confirm("go on", wish)
+        confirm("go on", yes=wish.yes)
 
 
-def confirm(question: str, wish: Wish) -> None:
+def confirm(question: str, *, yes: bool) -> None:
     """Ask, unless that was answered beforehand; in a pipe nobody can be asked."""
-    if wish.yes:
+    if yes:
         return
     _ask_at_all()
     if not typer.confirm(f"{question}?", err=True):
@@ -201,12 +201,13 @@ def _check(at: Operations, plan: Plan) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
+def progress(total: int) -> Iterator[Callable[[int], object]]:
+    """Lend what shows on a terminal how many of so many are done: to be called with how many more."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("messages", total=total)
-        yield lambda count: progress.advance(task, count)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+        task = shown.add_task("messages", total=total)
+        yield lambda count: shown.advance(task, count)
 
 
 def _tell_result(plan: Plan, result: Result) -> None:

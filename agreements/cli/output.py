@@ -18,7 +18,7 @@ from rich.table import Table
 from agreements.cli import talk
 from agreements.dead_letters import PlanError
 from agreements.deliveries import Property
-from agreements.errors import AgreementsError, SettingsError
+from agreements.errors import AgreementsError, DeploymentError, SettingsError
 from agreements.journal import JournalError
 from agreements.messages import ParkedMessage
 
@@ -54,6 +54,8 @@ def failures() -> Iterator[None]:
         raise end(REFUSED, str(error)) from None
     except ServiceBusError as error:
         raise end(FAILED, f"Service Bus failed: {_first_line(error)}") from None
+    except DeploymentError as error:
+        raise end(FAILED, f"{error}. {error.advice}") from None
     except BrokenPipeError:
         # Who reads has read enough; typer ends that quietly.
         raise

@@ -161,7 +161,7 @@ def _import(
 def _restore(
     at: Operations, messages: list[ParkedMessage], gone: list[ParkedMessage], wish: Wish, digest: str
 ) -> int:
-    confirm(f"send {len(gone)} events whose message is gone to {at.names.acceptances}", wish)
+    confirm(f"send {len(gone)} events whose message is gone to {at.names.acceptances}", yes=wish.yes)
     digest = hashlib.sha256(f"{at.store.namespace} {digest}".encode()).hexdigest()
     journal = folder() / f"restore-{digest[:8]}.journal"
     restored = at.restore(
