@@ -19,7 +19,7 @@ from azure.servicebus import (
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from local.functions_host import messages
-from local.functions_host.worker import TypedData
+from local.functions_host.protocol import TypedData
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
 from tests.local.hosts import PATIENCE, Host, an_app, running
