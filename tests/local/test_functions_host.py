@@ -258,20 +258,6 @@ def test_sigterm_lets_what_runs_finish(
         assert [str(left) for left in receiver.peek_messages(10, timeout=PATIENCE)] == ["next"]
 
 
-def test_a_call_over_function_timeout_ends_the_process(
-    broker: Mapping[str, str], client: ServiceBusClient, gate: Path, tmp_path: Path
-) -> None:
-    """As the real host kills a worker whose call runs over, so does this one, and not with code 0."""
-    app = an_app(tmp_path, APP, timeout="00:00:00.1")
-    with (
-        client.get_queue_sender("ending") as sender,
-        running(app, {**broker, "QUEUE": "ending"}) as host,
-    ):
-        sender.send_messages(ServiceBusMessage(f"hold {gate}"), timeout=PATIENCE)
-        assert host.wait() != 0
-        assert "ran over functionTimeout on message " in host.stderr()
-
-
 def test_the_host_outlives_its_broker(namespace: Namespace, tmp_path: Path) -> None:
     """When the broker comes back on its port, the host goes on by itself."""
     app = an_app(tmp_path, APP)
@@ -319,6 +305,11 @@ def test_properties_that_are_not_text_become_base64() -> None:
             APP.replace(', data_type="binary"', ""),
             {"QUEUE": "work", "ServiceBus": "any"},
             "host: work: dataType is STRING; this host knows only BINARY",
+        ),
+        (
+            APP.replace('data_type="binary"', 'data_type="binary", auto_complete_messages=False'),
+            {"QUEUE": "work", "ServiceBus": "any"},
+            "host: work: autoCompleteMessages is False; this host knows only True",
         ),
     ],
 )
