@@ -35,7 +35,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a person may ask of a run; ``faults`` are rules for Partner Center."""
+    """What a person may ask of a run; ``faults`` and ``partner_center`` are rules for Partner Center."""
 
     events: Sequence[Event]
     one_by_one: bool
@@ -45,6 +45,7 @@ class Options:
     ready_file: Path | None
     seed: int | None
     credential: Credential
+    partner_center: Sequence[str]
 
 
 class Run:
@@ -80,11 +81,14 @@ class Run:
             folder=ROOT / ".local",
             seed=self._options.seed,
             credential=self._options.credential,
+            partner_center=self._options.partner_center,
             heard=self._hear,
             say=tell,
         )
         tell("starting Service Bus, Partner Center and the Functions host")
         async with stack:
+            tell(f"Partner Center's ledger and calls are at {stack.environment['PARTNER_CENTER_URL']}/")
+            tell("(its certificate is this machine's own: a browser asks whether to go on)")
             working = asyncio.create_task(self._work(stack.environment))
             keeping = asyncio.create_task(stack.keep_alive())
             try:

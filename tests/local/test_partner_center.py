@@ -24,7 +24,9 @@ from local.entra import Directory, Registration, control
 from local.entra.control import SignInRule
 from local.entra.directory import Conditions
 from local.faults import Faults
-from local.partner_center import main, serve
+from local.partner_center import options, serve
+from local.partner_center.__main__ import main
+from local.partner_center.options import Choice, Options
 from local.parts import in_thread
 
 TEMPLATE_ID = "117a77b0-9360-443b-8795-c6dedc750cf9"
@@ -396,7 +398,7 @@ def test_a_repeated_request_id_may_repeat_the_answer() -> None:
     """Asked to repeat, the API gives the first answer again to the same id and body, and records once."""
     customer, other = uuid4(), documented()
     other["primaryContact"]["firstName"] = "Tanja"
-    with in_thread(lambda: serve(replay="repeat")) as variables:
+    with in_thread(lambda: serve(options=Options(replay="repeat"))) as variables:
         api = Api(variables)
         with api.session:
             first, again = (api.confirm(customer, documented(), MS_RequestId="1") for _ in range(2))
@@ -488,10 +490,12 @@ def test_help_teaches_the_faults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    fields = [*SignInRule.model_fields.values(), *Conditions.model_fields.values()]
+    models = SignInRule, Conditions, Options
+    fields = [field for model in models for field in model.model_fields.values()]
     assert all(field.alias in told for field in fields if field.alias)
     routes = [
         *steering.routes(Faults(), Calls()),
+        *options.routes(Choice()),
         *control.routes(Directory(Registration()), Counter()),
     ]
     assert all(re.search(rf"{route.method} +{route.path} ", told) for route in routes)
