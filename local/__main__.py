@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="choose a rule of Partner Center that no page tells, such as callsPerSecond=5; again for another;"
-        " python -m local.partner_center --help lists them",
+        help="choose a rule of Partner Center that no page tells, such as callsPerSecond=5; again for"
+        " another; python -m local.partner_center --help lists them",
     )
     return parser
 

@@ -87,8 +87,8 @@ class Run:
         )
         tell("starting Service Bus, Partner Center and the Functions host")
         async with stack:
-            tell(f"Partner Center's ledger and calls are at {stack.environment['PARTNER_CENTER_URL']}/")
-            tell("(its certificate is this machine's own: a browser asks whether to go on)")
+            url = stack.environment["PARTNER_CENTER_URL"]
+            tell(f"see Partner Center at {url}/ (a browser asks about its certificate: this machine's own)")
             working = asyncio.create_task(self._work(stack.environment))
             keeping = asyncio.create_task(stack.keep_alive())
             try:

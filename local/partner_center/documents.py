@@ -27,23 +27,16 @@ def _languages() -> dict[str, list[str]]:
         return {row["country_code"]: row["languages_deduplicated"].split(";") for row in csv.DictReader(file)}
 
 
-class Documents:
-    """The call that gives out links, and the links."""
+class Links:
+    """The links there are, and till when each is good; ``clock`` is in seconds."""
 
-    def __init__(self, admission: Admission, clock: Callable[[], float] = monotonic) -> None:
-        self._admission, self._clock = admission, clock
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._languages = _languages()
         self._links: dict[str, tuple[float, str]] = {}
 
-    def routes(self) -> list[web.RouteDef]:
-        """Name the paths."""
-        return [
-            web.get("/v1/agreementtemplates/{template}/document", self._document, allow_head=False),
-            web.get("/agreementdocuments/{link}", self._open, allow_head=False),
-        ]
-
-    def link(self, template: str, country: str, language: str) -> tuple[str, str]:
-        """Return the language that there is and a new link to the document in it.
+    def language(self, template: str, country: str, wanted: str) -> str:
+        """Return the language in which there is a template's document for a country.
 
         Raises:
             RefusedError: There is no such template or country; both are told apart by case.
@@ -53,35 +46,50 @@ class Documents:
         if country not in self._languages:
             raise refusals.country_unknown()
         there = {name.lower(): name for name in self._languages[country]}
-        chosen = there.get(language.lower(), _DEFAULT_LANGUAGE)
+        return there.get(wanted.lower(), _DEFAULT_LANGUAGE)
+
+    def new(self, text: str) -> str:
+        """Return a new link to a text."""
         link = secrets.token_urlsafe(24)
-        self._links[link] = self._clock() + LINK_SECONDS, f"{template} {country} {chosen}"
-        return chosen, link
+        self._links[link] = self._clock() + LINK_SECONDS, text
+        return link
 
     def opened(self, link: str) -> str | None:
         """Return what lies behind a link, while it is good."""
         ends, text = self._links.get(link, (0.0, ""))
         return text if self._clock() < ends else None
 
+
+class Documents:
+    """The call that gives out links, and the address that they lead to."""
+
+    def __init__(self, admission: Admission, links: Links) -> None:
+        self._admission, self._links = admission, links
+
+    def routes(self) -> list[web.RouteDef]:
+        """Name the paths."""
+        return [
+            web.get("/v1/agreementtemplates/{template}/document", self._document, allow_head=False),
+            web.get("/agreementdocuments/{link}", self._open, allow_head=False),
+        ]
+
     async def _document(self, request: web.Request) -> web.Response:
         self._admission.user(request)
-        country, language = (
-            request.query.get(name, default)
-            for name, default in (("country", "US"), ("language", _DEFAULT_LANGUAGE))
+        template, country = request.match_info["template"], request.query.get("country", "US")
+        language = self._links.language(template, country, request.query.get("language", _DEFAULT_LANGUAGE))
+        where, text = (
+            f"{request.scheme}://{request.host}/agreementdocuments",
+            f"{template} {country} {language}",
         )
-        template = request.match_info["template"]
-        chosen, display = self.link(template, country, language)
-        _, download = self.link(template, country, language)
-        where = f"{request.scheme}://{request.host}/agreementdocuments"
         return answer(
             {
-                "displayUri": f"{where}/{display}",
-                "downloadUri": f"{where}/{download}",
-                "language": chosen,
+                "displayUri": f"{where}/{self._links.new(text)}",
+                "downloadUri": f"{where}/{self._links.new(text)}",
+                "language": language,
                 "country": country,
             }
         )
 
     async def _open(self, request: web.Request) -> web.Response:
-        text = self.opened(request.match_info["link"])
+        text = self._links.opened(request.match_info["link"])
         return web.Response(status=403) if text is None else web.Response(text=f"agreement template {text}\n")

@@ -14,7 +14,7 @@ from local.partner_center import api
 from local.partner_center.admission import Admission
 from local.partner_center.compliance import Compliance
 from local.partner_center.confirmations import Confirmations
-from local.partner_center.documents import Documents
+from local.partner_center.documents import Documents, Links
 from local.partner_center.ledger import Ledger
 from local.partner_center.options import Choice, Options
 from local.sign_in import Credential, Ports
@@ -57,7 +57,7 @@ def _application(tokens: Issuing, choice: Choice, faults: Faults) -> web.Applica
     admission, ledger = Admission(tokens, choice), Ledger()
     routes = [
         *Confirmations(admission, ledger, choice).routes(),
-        *Documents(admission).routes(),
+        *Documents(admission, Links()).routes(),
         *Compliance(admission).routes(),
     ]
     return api.application(routes, admission, ledger, choice, faults)
