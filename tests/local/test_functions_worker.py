@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -172,6 +174,19 @@ def test_a_worker_that_starts_no_more_ends_the_host(stage: Stage) -> None:
         assert host.wait() == 1
     assert host.stderr().splitlines()[-1] == "RuntimeError: gone"
     assert host.stderr().count("the worker did not start") == 2
+
+
+def test_a_host_that_is_still_starting_ends_at_once(stage: Stage) -> None:
+    """SIGTERM is heard while no broker answers yet; nothing has to be finished, and no worker is left."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    nobody = re.sub(r":\d+;", f":{port};", stage.environment["ServiceBus"])
+    with running(an_app(stage.folder, APP), {"ServiceBus": nobody}) as host:
+        wait_until(lambda: "no link to its queue yet" in host.stderr(), "the host looks for its broker")
+        [worker] = Path(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read_text().split()
+        assert host.stop() == 0
+        assert not exists(int(worker))
+    assert "no broker answered" not in host.stderr()
 
 
 def test_the_calls_at_once_are_counted_for_each_function(stage: Stage) -> None:
