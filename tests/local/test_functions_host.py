@@ -71,6 +71,17 @@ NEVER_FILLED = (
 )
 
 
+# What the Service Bus extension puts into the trigger's metadata, without its host objects.
+SENT = {
+    *("ApplicationProperties", "ContentType", "CorrelationId", "DeadLetterSource", "DeliveryCount"),
+    *("EnqueuedTime", "EnqueuedTimeUtc", "ExpiresAt", "ExpiresAtUtc", "Label", "LockToken", "MessageId"),
+    *("PartitionKey", "ReplyTo", "ReplyToSessionId", "SequenceNumber", "SessionId", "Subject", "To"),
+    *("TransactionPartitionKey", "UserProperties"),
+}
+# A message of this test came from no dead-letter queue, is in no session and was sent by no transaction.
+NOT_HERE = {"DeadLetterSource", "SessionId", "TransactionPartitionKey"}
+
+
 @pytest.fixture(scope="module")
 def namespace(tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """Queues that dead-letter after two deliveries."""
@@ -162,6 +173,7 @@ def test_the_function_sees_what_the_real_host_shows(host: Host, sender: ServiceB
     enqueued = datetime.fromisoformat(seen["enqueued_time_utc"])
     assert abs(enqueued - before) < timedelta(seconds=PATIENCE)
     assert datetime.fromisoformat(seen["expires_at_utc"]) == enqueued + timedelta(hours=1)
+    assert set(seen["metadata"]) == SENT - NOT_HERE
 
 
 def test_what_the_real_host_never_fills_is_none(host: Host, sender: ServiceBusSender) -> None:
