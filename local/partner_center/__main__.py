@@ -16,7 +16,8 @@ _DESCRIPTION = """\
 Partner Center's agreements API, the Entra ID that it believes, a Key Vault, and a managed identity endpoint,
 on this machine; all but the last over https.
 Once they answer, one line of JSON tells the environment variables that lead a client to them.
-Every customer is known, except ids that begin with 00000000- (unknown) and ffffffff- (another partner's).
+Every customer is known, except ids that begin with 00000000- (unknown) and ffffffff- (another partner's);
+those that begin with dddddddd- accepted directly.
 """
 _EPILOG = """\
 Steering, without a token, under each part's own URL ($PARTNER_CENTER_URL, $PARTNER_AUTHORITY_URL,
