@@ -4,13 +4,15 @@ import asyncio
 import json
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
 
+from local import partner_center
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
 from local.service_bus.namespace import path_of
@@ -54,12 +56,14 @@ class Wire:
     @asynccontextmanager
     async def to(self, port: int, address: str) -> AsyncIterator[None]:
         """Listen on the emulator's port of an address, and pass everything on to a port of this machine."""
+        passing: set[asyncio.Task[None]] = set()
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             said = bytearray()
             self.said.append(said)
             answers, questions = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(_pump(reader, questions, said), _pump(answers, writer, bytearray()))
+            pumps = _pump(reader, questions, said), _pump(answers, writer, bytearray())
+            passing.update(asyncio.create_task(pump) for pump in pumps)
 
         server = await asyncio.start_server(connected, address, PORT)
         try:
@@ -67,13 +71,18 @@ class Wire:
         finally:
             server.close()
             server.close_clients()
+            if passing:
+                await asyncio.wait(passing)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytearray) -> None:
-    while some := await reader.read(65536):
-        said += some
-        writer.write(some)
+    with suppress(ConnectionError):
+        while some := await reader.read(65536):
+            said += some
+            writer.write(some)
     writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 @pytest.fixture
@@ -89,37 +98,76 @@ def broker() -> Iterator[Mapping[str, str]]:
         yield environment
 
 
-def test_the_host_runs_against_the_emulator_by_the_sample_settings(
-    broker: Mapping[str, str], address: str, tmp_path: Path
-) -> None:
-    """With the sample settings it speaks plain AMQP on 5672, by one connection for each queue."""
-    settings = json.loads(SAMPLE.read_bytes())
-    queue = settings["Values"]["ACCEPTANCES_QUEUE"]
-    emulator = settings["Values"]["ServiceBus"].replace("localhost", address)
-    settings["Values"]["ServiceBus"] = emulator
-    given = tmp_path / "local.settings.json"
-    given.write_text(json.dumps(settings))
-    wire, [port] = Wire(), re.findall(r":(\d+);", broker["ServiceBus"])
+@pytest.fixture
+def emulator(broker: Mapping[str, str], address: str) -> Iterator[Wire]:
+    """What the settings that are handed out lead to: the emulator's port, with the local broker behind it."""
+    [port] = re.findall(r":(\d+);", broker["ServiceBus"])
+    wire = Wire()
     with ExitStack() as stack:
         try:
             stack.enter_context(in_thread(lambda: wire.to(int(port), address)))
         except OSError as error:
             pytest.skip(f"{address}:{PORT} cannot be listened on here: {error}")
-        host = stack.enter_context(running(an_app(tmp_path, APP), {}, "--settings", str(given)))
+        yield wire
+
+
+@pytest.fixture
+def sample(address: str, tmp_path: Path) -> Path:
+    """The sample settings as they are, but for the one name."""
+    file = tmp_path / "local.settings.json"
+    file.write_text(SAMPLE.read_text().replace("Endpoint=sb://localhost;", f"Endpoint=sb://{address};"))
+    return file
+
+
+@pytest.fixture
+def sender(broker: Mapping[str, str]) -> Iterator[ServiceBusSender]:
+    """A publisher, who goes straight to the broker."""
+    with (
+        ServiceBusClient.from_connection_string(broker["ServiceBus"]) as client,
+        client.get_queue_sender("agreement-acceptances") as sender,
+    ):
+        yield sender
+
+
+def test_the_host_asks_for_nothing_that_the_emulator_lacks(
+    emulator: Wire, sample: Path, sender: ServiceBusSender, tmp_path: Path
+) -> None:
+    """It speaks plain AMQP on 5672, by one connection for each queue, and manages nothing but locks."""
+    with running(an_app(tmp_path, APP), {}, "--settings", str(sample)) as host:
         assert "environment" in host.next_line()
-        client = stack.enter_context(ServiceBusClient.from_connection_string(broker["ServiceBus"]))
-        sender = stack.enter_context(client.get_queue_sender(queue))
         sender.send_messages(ServiceBusMessage("to the emulator"), timeout=PATIENCE)
         assert host.next_line()["body"] == "to the emulator"
         assert host.stop() == 0
-    assert len(wire.said) == 2 <= CONNECTIONS
-    for said in wire.said:
+    assert len(emulator.said) == 2
+    for said in emulator.said:
         assert said.startswith(SASL)
         operations = set(re.findall(rb"com\.microsoft:[a-z-]+|put-token", said))
         assert operations <= {b"put-token", b"com.microsoft:renew-lock", b"com.microsoft:receiver-name"}
         entities = {path_of(found.decode()) for found in re.findall(rb"amqps://[\w.:/-]+", said)}
-        assert entities <= {queue, settings["Values"]["RETRIES_QUEUE"]}
         assert entities
+        assert entities <= {"agreement-acceptances", "agreement-retries"}
+
+
+def test_the_app_itself_stays_within_the_emulators_connections(
+    emulator: Wire, sample: Path, sender: ServiceBusSender, tmp_path: Path
+) -> None:
+    """With every one of its senders open, host and app together have no more than the emulator allows."""
+    for name in ("function_app.py", "host.json"):
+        shutil.copy(ROOT / name, tmp_path)
+    outcomes = []
+    with (
+        in_thread(partner_center.serve) as environment,
+        running(tmp_path, environment, "--settings", str(sample)) as host,
+    ):
+        assert "environment" in host.next_line()
+        for event in ("01-new-customer", "01-new-customer", "08-unreadable", "09-unknown-customer"):
+            body = (ROOT / "local" / "samples" / f"{event}.json").read_bytes()
+            sender.send_messages(ServiceBusMessage(body), timeout=PATIENCE)
+            outcomes.append(host.next_line()["outcome"])
+        assert host.stop() == 0
+    assert outcomes == ["Confirmed", "Duplicate", "Rejected", "Retry"]
+    assert 2 + 3 <= len(emulator.said) <= CONNECTIONS
+    assert all(said.startswith(SASL) for said in emulator.said)
 
 
 def test_settings_of_the_environment_win(broker: Mapping[str, str], tmp_path: Path) -> None:
