@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.partner_center import options as partner_center_options
 from local.run import SAMPLES, Event, Options, Run
 from local.sign_in import CREDENTIALS
 from local.stack import StackError
@@ -31,7 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ready_file=given.ready_file,
             seed=given.seed,
             credential=given.credential,
+            partner_center=given.partner_center,
         )
+        partner_center_options.read(given.partner_center)
+    except partner_center_options.InvalidOptionsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     except OSError as error:
         sys.stderr.write(f"{error.filename}: {error.strerror}\n")
         return 2
@@ -62,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
         default=CREDENTIALS[0],
         help="what the app proves itself by to Entra: as in Azure (the default), by a certificate, or by a"
         " secret, which brings its refresh token from the environment instead of Key Vault",
+    )
+    parser.add_argument(
+        "--partner-center",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="choose a rule of Partner Center that no page tells, such as callsPerSecond=5; again for"
+        " another; python -m local.partner_center --help lists them",
     )
     return parser
 

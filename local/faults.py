@@ -31,6 +31,7 @@ class Rule(BaseModel):
         headers: the headers of that answer.
         body: the body of that answer: text as it is, anything else as JSON.
         delay_seconds: how long to wait first.
+        answer_delay_seconds: how long to wait when the work is done, before the answer or the cut.
         drop: cut the connection with no answer, "before" the API sees the call or "after" it did its work.
     """
 
@@ -44,12 +45,15 @@ class Rule(BaseModel):
     headers: Mapping[str, str] = Field(default_factory=dict)
     body: JsonValue = ""
     delay_seconds: float = Field(default=0, ge=0)
+    answer_delay_seconds: float = Field(default=0, ge=0)
     drop: Literal["before", "after"] | None = None
 
     @model_validator(mode="after")
     def _one_answer(self) -> Self:
         if self.drop and self.status:
             raise ValueError("'drop' gives no answer, so 'status' has no place beside it")
+        if self.answer_delay_seconds and (self.status or self.drop == "before"):
+            raise ValueError("'answerDelaySeconds' follows work that is done, which this rule prevents")
         if self.status is None and (self.headers or self.body != ""):
             raise ValueError("'headers' and 'body' belong to an answer, which needs 'status'")
         return self

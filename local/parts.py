@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,7 +34,9 @@ def run(serving: Serving[Mapping[str, str]], options: argparse.Namespace) -> int
     it: ``{"environment": {...}}``.
     """
     try:
-        asyncio.run(_serve(serving, lifeline=options.until_stdin_closes))
+        # Who is stopped before it answers has nothing to finish.
+        with suppress(asyncio.CancelledError):
+            asyncio.run(_serve(serving, lifeline=options.until_stdin_closes))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -44,23 +46,30 @@ def run(serving: Serving[Mapping[str, str]], options: argparse.Namespace) -> int
 
 
 async def _serve(serving: Serving[Mapping[str, str]], *, lifeline: bool) -> None:
-    stop = asyncio.Event()
+    stop, starting = asyncio.Event(), asyncio.current_task()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        if starting is not None:
+            starting.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     if lifeline:
-        threading.Thread(target=_wait_for_end_of_input, args=(loop, stop), daemon=True).start()
+        threading.Thread(target=_wait_for_end_of_input, args=(loop, end), daemon=True).start()
     async with serving as environment:
+        starting = None
         sys.stdout.write(json.dumps({"environment": dict(environment)}) + "\n")
         sys.stdout.flush()
         await stop.wait()
 
 
-def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
     # Not by sys.stdin: its lock, held by a thread that waits, would hold up the end of the interpreter.
     while os.read(0, 4096):
         pass
-    loop.call_soon_threadsafe(stop.set)
+    loop.call_soon_threadsafe(end)
 
 
 @contextmanager

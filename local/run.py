@@ -35,7 +35,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a person may ask of a run; ``faults`` are rules for Partner Center."""
+    """What a person may ask of a run; ``faults`` and ``partner_center`` are rules for Partner Center."""
 
     events: Sequence[Event]
     one_by_one: bool
@@ -45,6 +45,7 @@ class Options:
     ready_file: Path | None
     seed: int | None
     credential: Credential
+    partner_center: Sequence[str]
 
 
 class Run:
@@ -82,11 +83,14 @@ class Run:
             folder=ROOT / ".local",
             seed=self._options.seed,
             credential=self._options.credential,
+            partner_center=self._options.partner_center,
             heard=self._hear,
             say=tell,
         )
         tell("starting Service Bus, Partner Center and the Functions host")
         async with stack:
+            url = stack.environment["PARTNER_CENTER_URL"]
+            tell(f"see Partner Center at {url}/ (a browser asks about its certificate: this machine's own)")
             working = asyncio.create_task(self._work(stack.environment))
             keeping = asyncio.create_task(stack.keep_alive())
             try:

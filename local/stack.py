@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,6 +169,7 @@ class Stack:
         folder: Path,
         seed: int | None,
         credential: Credential,
+        partner_center: Sequence[str] = (),
         heard: Callable[[str], None],
         say: Callable[[str], None],
     ) -> None:
@@ -182,7 +183,10 @@ class Stack:
         certificates = ["--certificates", str(folder / "certificates")]
         proof = ["--credential", credential]
         self._service_bus = Part("service_bus", entities, self._environ)
-        self._partner_center = Part("partner_center", [*certificates, *proof, *seeding], self._environ)
+        chosen = [f"--set={option}" for option in partner_center]
+        self._partner_center = Part(
+            "partner_center", [*certificates, *proof, *seeding, *chosen], self._environ
+        )
         self._functions_host = Part("functions_host", [], self._environ, heard)
         self._parts = (self._service_bus, self._partner_center, self._functions_host)
 

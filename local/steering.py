@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -48,13 +48,17 @@ def answer(rule: Rule) -> web.Response | None:
 
 
 def obeying(
-    faults: Faults, calls: Calls, *, answer: Callable[[Rule], web.Response | None] = answer
+    faults: Faults,
+    calls: Calls,
+    *,
+    answer: Callable[[Rule], web.Response | None] = answer,
+    spared: Collection[str] = (),
 ) -> Middleware:
-    """Build the middleware that counts every call and lets the faults at it."""
+    """Build the middleware that counts every call and lets the faults at it, but for the ``spared`` paths."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(CONTROL):
+        if request.path.startswith(CONTROL) or request.path in spared:
             return await handler(request)
         rule = faults.use(request.method, request.path) or Rule()
         await asyncio.sleep(rule.delay_seconds)
@@ -70,6 +74,7 @@ def obeying(
 async def _done(request: web.Request, handler: Handler, rule: Rule) -> web.StreamResponse:
     """Let the call through as far as the rule has it."""
     response = web.Response() if rule.drop == "before" else await handler(request)
+    await asyncio.sleep(rule.answer_delay_seconds)
     if rule.drop and request.transport:
         request.transport.abort()
     return response

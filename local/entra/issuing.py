@@ -17,11 +17,13 @@ _ID_TOKEN_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An access token that was handed out: for which API and user, whether with MFA, and till when."""
+    """An access token that was handed out: for which API, whose, whether with MFA, and till when."""
 
     audience: str
     user_id: str
+    tenant_id: str
     mfa: bool
+    app_only: bool
     expires: float
 
 
@@ -114,4 +116,11 @@ def _read(claims: Mapping[str, object]) -> Issued:
     amr, end = claims.get("amr", []), claims["exp"]
     assert isinstance(amr, list)
     assert isinstance(end, int)
-    return Issued(str(claims["aud"]), str(claims["oid"]), "mfa" in amr, float(end))
+    return Issued(
+        audience=str(claims["aud"]),
+        user_id=str(claims["oid"]),
+        tenant_id=str(claims["tid"]),
+        mfa="mfa" in amr,
+        app_only=claims.get("idtyp") == "app",
+        expires=float(end),
+    )

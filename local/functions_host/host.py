@@ -13,9 +13,10 @@ from local.functions_host import admin as admins
 from local.functions_host.errors import HostError
 from local.functions_host.host_json import HostJson
 from local.functions_host.listener import Listener
+from local.functions_host.protocol import IndexedFunction
 from local.functions_host.timers import Timer
 from local.functions_host.triggers import QueueTrigger, TimerTrigger
-from local.functions_host.worker import IndexedFunction, index
+from local.functions_host.worker_process import Worker
 
 _OPEN_SECONDS = 15.0
 _DRAIN_SECONDS = 10.0
@@ -30,31 +31,46 @@ _log = logging.getLogger(__name__)
 async def serve(app: Path, environ: Mapping[str, str], *, port: int = 0) -> AsyncIterator[Mapping[str, str]]:
     """Run a function app while the block runs: its Service Bus queue triggers, and its timers.
 
-    The worker library keeps one app per process, so this may be entered once. Leaving waits ten seconds for
-    the calls that run; threads that take longer go on until the process ends.
+    The app is in a process of its own, which is replaced when it ends. Leaving waits ten seconds for the
+    calls that run; what takes longer is given up, and its messages come again.
 
     Args:
         app: The folder of function_app.py and host.json.
-        environ: The app's settings, as ``os.environ`` shows them to the app itself.
+        environ: The app's settings, which are its environment.
         port: The host's own, for ``POST /admin/functions/NAME``; 0 takes a free one.
 
     Raises:
         HostError: The app cannot be loaded, asks for what is not there, or no broker answers.
         OSError: ``EADDRINUSE`` when ``port`` is taken.
     """
-    settings = HostJson.read(app / "host.json")
-    triggers = _triggers(await index(app), environ)
-    listeners = [_listener(one, settings) for one in triggers if isinstance(one, QueueTrigger)]
-    timers = [
-        Timer(one, timeout=settings.function_timeout) for one in triggers if isinstance(one, TimerTrigger)
-    ]
+    settings, worker = HostJson.read(app / "host.json"), Worker(app, environ)
+    functions = await worker.start()
+    try:
+        async with _serving(_triggers(functions, environ), settings, worker, port) as url:
+            yield {"FUNCTIONS_HOST_URL": url}
+    except* HostError as errors:
+        # They come from the task that keeps the worker running.
+        raise errors.exceptions[0] from None
+    finally:
+        await worker.close()
+
+
+@asynccontextmanager
+async def _serving(
+    triggers: Sequence[QueueTrigger | TimerTrigger], settings: HostJson, worker: Worker, port: int
+) -> AsyncIterator[str]:
+    """Listen for an app that runs; leaving lets its calls finish."""
+    listeners = [_listener(one, settings, worker) for one in triggers if isinstance(one, QueueTrigger)]
+    timeout = settings.function_timeout
+    timers = [Timer(one, worker, timeout=timeout) for one in triggers if isinstance(one, TimerTrigger)]
     admin = admins.application({timer.name: timer for timer in timers})
     await _open(listeners)
     async with tls.listening(admin, None, port=port) as url, asyncio.TaskGroup() as group:
         waiting = [group.create_task(listener.receive()) for listener in listeners]
         waiting += [group.create_task(timer.keep_time()) for timer in timers]
+        waiting.append(group.create_task(worker.keep_running()))
         try:
-            yield {"FUNCTIONS_HOST_URL": url}
+            yield url
         finally:
             for task in waiting:
                 task.cancel()
@@ -73,14 +89,20 @@ def _triggers(
     return found
 
 
-def _listener(trigger: QueueTrigger, settings: HostJson) -> Listener:
+def _listener(trigger: QueueTrigger, settings: HostJson, worker: Worker) -> Listener:
     client = ServiceBusClient.from_connection_string(trigger.connection_string, retry_total=0)
     receiver = client.get_queue_receiver(
         trigger.queue,
         auto_lock_renewer=AutoLockRenewer(max_lock_renewal_duration=settings.max_lock_renewal),
         socket_timeout=_SOCKET_TIMEOUT,
     )
-    return Listener(trigger, receiver, calls=settings.max_concurrent_calls, timeout=settings.function_timeout)
+    return Listener(
+        trigger,
+        receiver,
+        worker,
+        calls=settings.max_concurrent_calls,
+        timeout=settings.function_timeout,
+    )
 
 
 async def _open(listeners: Sequence[Listener]) -> None:

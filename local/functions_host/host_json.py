@@ -8,6 +8,8 @@ from typing import Self
 
 from local.functions_host.errors import HostError
 
+# What this host does in one way only: the real host's defaults.
+_ONLY = {"autoCompleteMessages": True, "prefetchCount": 0}
 _TIME_SPAN = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -38,6 +40,9 @@ class HostJson:
     @classmethod
     def _from_json(cls, root: dict[str, object]) -> Self:
         service_bus = _section(_section(root, "extensions"), "serviceBus")
+        for name, only in _ONLY.items():
+            if (value := service_bus.get(name, only)) != only:
+                raise ValueError(f"{name} is {json.dumps(value)}; this host knows only {json.dumps(only)}")
         return cls(
             function_timeout=_seconds(root.get("functionTimeout", "00:30:00")),
             max_concurrent_calls=_count(service_bus.get("maxConcurrentCalls", 16)),

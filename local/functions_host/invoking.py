@@ -2,34 +2,31 @@
 
 import asyncio
 import logging
-import os
-from collections.abc import Mapping
 
-from local.functions_host.worker import IndexedFunction, ParameterBinding, TypedData, invoke
-
-TIMED_OUT = 124
+from local.functions_host.protocol import Invocation
+from local.functions_host.worker_process import Worker
 
 _log = logging.getLogger(__name__)
 
 
 async def call(
-    function: IndexedFunction,
-    data: ParameterBinding,
-    metadata: Mapping[str, TypedData],
-    trace: str,
+    worker: Worker,
+    invocation: Invocation,
     *,
-    timeout: float,  # noqa: ASYNC109 - the end is that of the process, which no caller's could be
+    timeout: float,  # noqa: ASYNC109 - at its end the worker ends, which no caller's could see to
     which: str,
 ) -> str | None:
-    """Call a function within a trace; the text of what went wrong, if anything did.
+    """Have a function called; the text of what went wrong, if anything did.
 
-    A call that takes longer than ``timeout`` seconds ends the process, as the real host does: a thread cannot
-    be stopped, so the worker goes with every call in it.
+    A call that takes longer than ``timeout`` seconds, waiting for a thread included, ends the worker, as the
+    real host does: a thread cannot be stopped, so the process goes with every call in it.
     """
+    process = await worker.process()
     try:
         async with asyncio.timeout(timeout):
-            failure = await invoke(function, data, metadata, trace)
+            failure = await process.invoke(invocation)
     except TimeoutError:
-        _log.critical("%s: ran over functionTimeout on %s, ending the worker", function.name, which)
-        os._exit(TIMED_OUT)
+        _log.critical("%s: ran over functionTimeout on %s, ending the worker", invocation.function, which)
+        process.kill()
+        return f"ran over functionTimeout ({timeout:g} s)"
     return failure.stack_trace.rstrip() if failure else None

@@ -10,8 +10,9 @@ from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
 from local.functions_host import messages, traces
 from local.functions_host.invoking import call
+from local.functions_host.protocol import Invocation
 from local.functions_host.triggers import QueueTrigger
-from local.functions_host.worker import ParameterBinding
+from local.functions_host.worker_process import Worker
 
 _RECONNECT_PAUSE = 0.5
 # Everything is said within hundredths of a second; the SDK then waits for a timer of its own, for up to 1 s.
@@ -30,10 +31,16 @@ class Listener:
     """
 
     def __init__(
-        self, trigger: QueueTrigger, receiver: ServiceBusReceiver, *, calls: int, timeout: float
+        self,
+        trigger: QueueTrigger,
+        receiver: ServiceBusReceiver,
+        worker: Worker,
+        *,
+        calls: int,
+        timeout: float,
     ) -> None:
         """Take the trigger, a receiver of its queue, the bound on calls at once and on each in seconds."""
-        self._trigger = trigger
+        self._trigger, self._worker = trigger, worker
         self._receiver = receiver
         self._free = asyncio.Semaphore(calls)
         self._timeout = timeout
@@ -107,12 +114,17 @@ class Listener:
     async def _call(self, message: ServiceBusReceivedMessage, which: str) -> str | None:
         """Run the function; the text of what went wrong, if anything did."""
         try:
-            data = ParameterBinding(self._trigger.parameter, messages.body(message))
+            data = messages.body(message)
         except messages.BindingError as error:
             return str(error)
-        metadata = messages.trigger_metadata(message)
-        trace = traces.trace_parent(messages.application_properties(message))
-        return await call(self._trigger.function, data, metadata, trace, timeout=self._timeout, which=which)
+        invocation = Invocation(
+            function=self._name,
+            parameter=self._trigger.parameter,
+            data=data,
+            metadata=messages.trigger_metadata(message),
+            trace_parent=traces.trace_parent(messages.application_properties(message)),
+        )
+        return await call(self._worker, invocation, timeout=self._timeout, which=which)
 
     async def _settle(self, settle: Settlement, message: ServiceBusReceivedMessage, which: str) -> None:
         error = await _attempt_to_settle(settle, message)

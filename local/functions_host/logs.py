@@ -4,20 +4,23 @@ import logging
 import sys
 from pathlib import Path
 
-import azure.functions
-
 
 class _WithoutTraceback(logging.Formatter):
     def formatException(self, ei: object) -> str:  # noqa: ARG002, N802 - logging's name and signature
         return ""
 
 
-def configure() -> None:
-    """Send the app's log records to standard output, message only, and the host's to standard error."""
+def configure_host() -> None:
+    """Send the host's log records to standard error."""
     _send_to_stderr("local.functions_host", logging.INFO, logging.Formatter)
     # A lost connection is told in a line; the SDK's tracebacks of it lead into the SDK.
     _send_to_stderr("azure", logging.WARNING, _WithoutTraceback)
     _send_to_stderr("asyncio", logging.WARNING, logging.Formatter)
+
+
+def configure_worker() -> None:
+    """Send the app's log records to standard output, message only, and what its libraries warn of."""
+    configure_host()
     root = logging.getLogger()
     root.addHandler(logging.StreamHandler(sys.stdout))
     root.addFilter(_is_not_from_the_decorators)
@@ -35,4 +38,4 @@ def _send_to_stderr(name: str, level: int, formatter: type[logging.Formatter]) -
 
 def _is_not_from_the_decorators(record: logging.LogRecord) -> bool:
     """Drop what azure.functions logs by the root logger: a hint on http functions, whatever the app has."""
-    return not Path(record.pathname).is_relative_to(Path(azure.functions.__file__).parent)
+    return not Path(record.pathname).match("azure/functions/decorators/*.py")

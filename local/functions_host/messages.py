@@ -14,7 +14,7 @@ from uuid import UUID
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType
 
-from local.functions_host.worker import TypedData
+from local.functions_host.protocol import TypedData
 
 _NEVER = "9999-12-31T23:59:59.9999999"  # .NET's DateTimeOffset.MaxValue
 

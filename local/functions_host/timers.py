@@ -13,8 +13,9 @@ from croniter import croniter
 
 from local.functions_host import traces
 from local.functions_host.invoking import call
+from local.functions_host.protocol import Invocation, TypedData
 from local.functions_host.triggers import TimerTrigger
-from local.functions_host.worker import ParameterBinding, TypedData
+from local.functions_host.worker_process import Worker
 
 # A clock that is set, or a machine that sleeps, is noticed after so long.
 _LOOK_SECONDS = 30.0
@@ -25,9 +26,9 @@ _log = logging.getLogger(__name__)
 class Timer:
     """Calls one function at its times; ``timeout`` bounds each call, in seconds."""
 
-    def __init__(self, trigger: TimerTrigger, *, timeout: float) -> None:
+    def __init__(self, trigger: TimerTrigger, worker: Worker, *, timeout: float) -> None:
         self.name = trigger.function.name
-        self._trigger = trigger
+        self._trigger, self._worker = trigger, worker
         self._timeout = timeout
         self._running: set[asyncio.Task[None]] = set()
         self._last: datetime | None = None
@@ -61,11 +62,16 @@ class Timer:
         return run
 
     async def _run(self, cause: str) -> None:
-        began, data = datetime.now(UTC), ParameterBinding(self._trigger.parameter, self._request())
-        _log.info("%s: called by %s", self.name, cause)
-        failure = await call(
-            self._trigger.function, data, {}, traces.trace_parent({}), timeout=self._timeout, which=cause
+        began = datetime.now(UTC)
+        invocation = Invocation(
+            function=self.name,
+            parameter=self._trigger.parameter,
+            data=self._request(),
+            metadata={},
+            trace_parent=traces.trace_parent({}),
         )
+        _log.info("%s: called by %s", self.name, cause)
+        failure = await call(self._worker, invocation, timeout=self._timeout, which=cause)
         self._last = began
         if failure is not None:
             _log.error("%s: failed, called by %s\n%s", self.name, cause, failure)

@@ -8,11 +8,16 @@ from typing import Self
 from croniter import croniter
 
 from local.functions_host.errors import HostError
-from local.functions_host.worker import IndexedFunction
+from local.functions_host.protocol import IndexedFunction
 
 _SETTING = re.compile(r"%([^%]+)%")
 # What the decorator writes when nothing is said, and what this host can do.
-_ONLY = {"dataType": ("STRING", "BINARY"), "cardinality": ("ONE", "ONE"), "isSessionsEnabled": (False, False)}
+_ONLY = {
+    "dataType": ("STRING", "BINARY"),
+    "cardinality": ("ONE", "ONE"),
+    "isSessionsEnabled": (False, False),
+    "autoCompleteMessages": (True, True),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,11 @@ class Host:
             self._lines.put(line)
 
 
-def an_app(folder: Path, code: str, *, calls: int = 4, timeout: str = "00:01:00") -> Path:
+def an_app(
+    folder: Path, code: str, *, calls: int = 4, timeout: str = "00:01:00", renewal: str = "00:01:00"
+) -> Path:
     """Write an app and its host.json."""
-    service_bus = {"maxConcurrentCalls": calls, "maxAutoLockRenewalDuration": "00:01:00"}
+    service_bus = {"maxConcurrentCalls": calls, "maxAutoLockRenewalDuration": renewal}
     settings = {"functionTimeout": timeout, "extensions": {"serviceBus": service_bus}}
     (folder / "host.json").write_text(json.dumps(settings))
     (folder / "function_app.py").write_text(code)
@@ -66,13 +68,13 @@ def an_app(folder: Path, code: str, *, calls: int = 4, timeout: str = "00:01:00"
 
 
 @contextmanager
-def running(app: Path, settings: Mapping[str, str]) -> Iterator[Host]:
+def running(app: Path, settings: Mapping[str, str], *arguments: str) -> Iterator[Host]:
     """Run the host on an app; it is killed at the end if it still runs."""
     stderr = app / "stderr"
     with (
         stderr.open("w") as file,
         subprocess.Popen(
-            [sys.executable, "-m", "local.functions_host", "--port=0", "--app", str(app)],
+            [sys.executable, "-m", "local.functions_host", "--port=0", "--app", str(app), *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHON_THREADPOOL_THREAD_COUNT": "8", **settings},
             stdout=subprocess.PIPE,

@@ -19,7 +19,7 @@ from azure.servicebus import (
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from local.functions_host import messages
-from local.functions_host.worker import TypedData
+from local.functions_host.protocol import TypedData
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
 from tests.local.hosts import PATIENCE, Host, an_app, running
@@ -69,6 +69,17 @@ NEVER_FILLED = (
     "state",
     "time_to_live",
 )
+
+
+# What the Service Bus extension puts into the trigger's metadata, without its host objects.
+SENT = {
+    *("ApplicationProperties", "ContentType", "CorrelationId", "DeadLetterSource", "DeliveryCount"),
+    *("EnqueuedTime", "EnqueuedTimeUtc", "ExpiresAt", "ExpiresAtUtc", "Label", "LockToken", "MessageId"),
+    *("PartitionKey", "ReplyTo", "ReplyToSessionId", "SequenceNumber", "SessionId", "Subject", "To"),
+    *("TransactionPartitionKey", "UserProperties"),
+}
+# A message of this test came from no dead-letter queue, is in no session and was sent by no transaction.
+NOT_HERE = {"DeadLetterSource", "SessionId", "TransactionPartitionKey"}
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +173,7 @@ def test_the_function_sees_what_the_real_host_shows(host: Host, sender: ServiceB
     enqueued = datetime.fromisoformat(seen["enqueued_time_utc"])
     assert abs(enqueued - before) < timedelta(seconds=PATIENCE)
     assert datetime.fromisoformat(seen["expires_at_utc"]) == enqueued + timedelta(hours=1)
+    assert set(seen["metadata"]) == SENT - NOT_HERE
 
 
 def test_what_the_real_host_never_fills_is_none(host: Host, sender: ServiceBusSender) -> None:
@@ -258,20 +270,6 @@ def test_sigterm_lets_what_runs_finish(
         assert [str(left) for left in receiver.peek_messages(10, timeout=PATIENCE)] == ["next"]
 
 
-def test_a_call_over_function_timeout_ends_the_process(
-    broker: Mapping[str, str], client: ServiceBusClient, gate: Path, tmp_path: Path
-) -> None:
-    """As the real host kills a worker whose call runs over, so does this one, and not with code 0."""
-    app = an_app(tmp_path, APP, timeout="00:00:00.1")
-    with (
-        client.get_queue_sender("ending") as sender,
-        running(app, {**broker, "QUEUE": "ending"}) as host,
-    ):
-        sender.send_messages(ServiceBusMessage(f"hold {gate}"), timeout=PATIENCE)
-        assert host.wait() != 0
-        assert "ran over functionTimeout on message " in host.stderr()
-
-
 def test_the_host_outlives_its_broker(namespace: Namespace, tmp_path: Path) -> None:
     """When the broker comes back on its port, the host goes on by itself."""
     app = an_app(tmp_path, APP)
@@ -319,6 +317,11 @@ def test_properties_that_are_not_text_become_base64() -> None:
             APP.replace(', data_type="binary"', ""),
             {"QUEUE": "work", "ServiceBus": "any"},
             "host: work: dataType is STRING; this host knows only BINARY",
+        ),
+        (
+            APP.replace('data_type="binary"', 'data_type="binary", auto_complete_messages=False'),
+            {"QUEUE": "work", "ServiceBus": "any"},
+            "host: work: autoCompleteMessages is False; this host knows only True",
         ),
     ],
 )

@@ -10,11 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import msal
 import pytest
 import requests
 
@@ -24,68 +22,14 @@ from local.entra import Directory, Registration, control
 from local.entra.control import SignInRule
 from local.entra.directory import Conditions
 from local.faults import Faults
-from local.partner_center import main, serve
+from local.partner_center import options, serve
+from local.partner_center.__main__ import main
+from local.partner_center.options import Choice, Options
 from local.parts import in_thread
+from tests.local.documented import DUPLICATE, TEMPLATE_ID, confirmation
+from tests.local.partner import Api
 
-TEMPLATE_ID = "117a77b0-9360-443b-8795-c6dedc750cf9"
 CLOUD_TEMPLATE_ID = "998b88de-aa99-4388-a42c-1b3517d49490"
-DUPLICATE = {
-    "code": 600061,
-    "message": "A partner confirmed agreement already exists for the customer.",
-    "description": "A partner confirmed agreement already exists for the customer.",
-    "errorName": "PartnerConfirmedAgreementAlreadyExists",
-    "isRetryable": False,
-    "parameters": {},
-    "errorMessageExtended": "InternalErrorCode=600061",
-}
-
-
-class Api:
-    """A partner's session with the API: real TLS, and a real token by MSAL."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.url = environment["PARTNER_CENTER_URL"]
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.verify = environment["REQUESTS_CA_BUNDLE"]
-        self.session.headers["Authorization"] = f"Bearer {self._token(environment)}"
-
-    def _token(self, environment: Mapping[str, str]) -> str:
-        app = msal.ConfidentialClientApplication(
-            environment["PARTNER_CLIENT_ID"],
-            authority=f"{environment['PARTNER_AUTHORITY_URL']}/{environment['PARTNER_TENANT_ID']}",
-            client_credential=environment["PARTNER_CLIENT_SECRET"],
-            instance_discovery=False,
-            http_client=self.session,
-        )
-        scopes = ["https://api.partnercenter.microsoft.com/user_impersonation"]
-        answer = app.acquire_token_by_refresh_token(environment["PARTNER_REFRESH_TOKEN"], scopes=scopes)
-        return str(answer["access_token"])
-
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Call a path of the API."""
-        return self.session.request(method, f"{self.url}{path}", timeout=10, **options)
-
-    def confirm(
-        self, customer: UUID | str, document: Mapping[str, object], **headers: str
-    ) -> requests.Response:
-        """Confirm an agreement; header names are written with underscores."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.call("POST", f"/v1/customers/{customer}/agreements", json=document, headers=named)
-
-    def agreements(self, customer: UUID, agreement_type: str | None) -> Any:
-        """List a customer's agreements."""
-        query = {"agreementType": agreement_type}
-        return self.call("GET", f"/v1/customers/{customer}/agreements", params=query).json()
-
-    def faults(self, *rules: Mapping[str, object]) -> None:
-        """Put rules in force."""
-        assert self.call("PUT", "/_control/faults", json=rules).status_code == 204
-
-    def ledger(self, customer: UUID) -> list[dict[str, Any]]:
-        """Look up what the ledger has on a customer."""
-        lines = self.call("GET", "/_control/ledger").json()
-        return [line for line in lines if line["customerTenantId"] == str(customer)]
 
 
 @pytest.fixture(scope="module")
@@ -110,57 +54,6 @@ def api(session: Api) -> Iterator[Api]:
     assert session.call("DELETE", "/_control/faults").status_code == 204
 
 
-def documented() -> dict[str, Any]:
-    """Build the request example of the page on confirming acceptance."""
-    return {
-        "primaryContact": {
-            "firstName": "Tania",
-            "lastName": "Carr",
-            "email": "someone@example.com",
-            "phoneNumber": "1234567890",
-        },
-        "templateId": TEMPLATE_ID,
-        "dateAgreed": "2018-06-14T00:00:00.000Z",
-        "type": "MicrosoftCustomerAgreement",
-    }
-
-
-def test_the_documented_request_gets_the_documented_response(api: Api) -> None:
-    """The page's request example, ids and all, gets the page's response example field for field."""
-    request_id, correlation_id = (
-        "94e4e214-6b06-4fb7-96d1-94d559f9b47f",
-        "ab993325-1605-4cf4-bac4-fb584142a31b",
-    )
-    ids = {"MS_RequestId": request_id, "MS_CorrelationId": correlation_id}
-    answer = api.confirm("14876998-c0dc-46e6-9d0c-65a57a6c32ec", documented(), **ids)
-    assert answer.status_code == 201
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.headers["MS-RequestId"] == request_id
-    assert answer.headers["MS-CorrelationId"] == correlation_id
-    expected = {"userId": "3d6f2c09-eb40-48ca-a4b3-d24c9c007531", **documented()}
-    assert answer.json() == expected
-    assert list(answer.json()) == list(expected)
-
-
-def test_metadata_has_the_documented_shape(api: Api) -> None:
-    """The template of the Microsoft Customer Agreement is found as the metadata page shows it."""
-    answer = api.call("GET", "/v1/agreements?agreementType=MicrosoftCustomerAgreement")
-    assert answer.status_code == 200
-    assert answer.json() == {
-        "totalCount": 1,
-        "items": [
-            {
-                "templateId": TEMPLATE_ID,
-                "agreementType": "MicrosoftCustomerAgreement",
-                "agreementLink": "https://aka.ms/customeragreement",
-                "versionRank": 0,
-            }
-        ],
-        "links": {"self": {"uri": "/agreements", "method": "GET", "headers": []}},
-        "attributes": {"objectType": "Collection"},
-    }
-
-
 @pytest.mark.parametrize(
     ("query", "expected"),
     [("", {CLOUD_TEMPLATE_ID}), ("?agreementType=*", {CLOUD_TEMPLATE_ID, TEMPLATE_ID})],
@@ -175,8 +68,8 @@ def test_metadata_without_a_type_is_the_old_agreements(api: Api, query: str, exp
 def test_the_same_contact_again_is_a_duplicate(api: Api) -> None:
     """The same four fields again, even with another date, get 600061 exactly as documented."""
     customer = uuid4()
-    assert api.confirm(customer, documented()).status_code == 201
-    again = api.confirm(customer, {**documented(), "dateAgreed": "2023-04-02T00:00:00Z"})
+    assert api.confirm(customer, confirmation()).status_code == 201
+    again = api.confirm(customer, {**confirmation(), "dateAgreed": "2023-04-02T00:00:00Z"})
     assert (again.status_code, again.json()) == (400, DUPLICATE)
     assert len(api.ledger(customer)) == 1
 
@@ -184,20 +77,20 @@ def test_the_same_contact_again_is_a_duplicate(api: Api) -> None:
 @pytest.mark.parametrize("field", ["firstName", "lastName", "email", "phoneNumber"])
 def test_any_difference_in_the_contact_is_another_agreement(api: Api, field: str) -> None:
     """A change of any of the four fields makes a new agreement of the same customer."""
-    customer, other = uuid4(), documented()
+    customer, other = uuid4(), confirmation()
     other["primaryContact"][field] += "x"
-    assert [api.confirm(customer, one).status_code for one in (documented(), other)] == [201, 201]
+    assert [api.confirm(customer, one).status_code for one in (confirmation(), other)] == [201, 201]
 
 
 def test_confirmations_are_listed_in_an_envelope(api: Api) -> None:
     """A confirmation is read back with its link, without a zone, and without the user."""
     customer = uuid4()
-    api.confirm(customer, documented())
+    api.confirm(customer, confirmation())
     assert api.agreements(customer, "MicrosoftCustomerAgreement") == {
         "totalCount": 1,
         "items": [
             {
-                **documented(),
+                **confirmation(),
                 "dateAgreed": "2018-06-14T00:00:00",
                 "agreementLink": "https://aka.ms/customeragreement",
             }
@@ -207,8 +100,8 @@ def test_confirmations_are_listed_in_an_envelope(api: Api) -> None:
 
 def test_listing_without_a_type_shows_the_old_agreement_only(api: Api) -> None:
     """Who forgets the type sees nothing of the Microsoft Customer Agreement: an empty envelope."""
-    customer, cloud = uuid4(), {**documented(), "templateId": CLOUD_TEMPLATE_ID}
-    api.confirm(customer, documented())
+    customer, cloud = uuid4(), {**confirmation(), "templateId": CLOUD_TEMPLATE_ID}
+    api.confirm(customer, confirmation())
     assert api.agreements(customer, None) == {"totalCount": 0, "items": []}
     api.confirm(customer, {**cloud, "type": "MicrosoftCloudAgreement"})
     types = [item["type"] for item in api.agreements(customer, None)["items"]]
@@ -238,7 +131,7 @@ def test_a_direct_acceptance_is_one_flag(api: Api, customer: str, signed: bool) 
 def test_tomorrow_is_refused(api: Api) -> None:
     """An acceptance ahead of the server's clock gets 600002 with the observed text."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    answer = api.confirm(uuid4(), {**documented(), "dateAgreed": tomorrow.isoformat()})
+    answer = api.confirm(uuid4(), {**confirmation(), "dateAgreed": tomorrow.isoformat()})
     assert (answer.status_code, answer.json()["code"]) == (400, 600002)
     assert answer.json()["message"] == "Date of agreement cannot be greater than the current date."
 
@@ -256,7 +149,7 @@ def test_tomorrow_is_refused(api: Api) -> None:
 def test_customers_that_cannot_be_served(api: Api, customer: str, status: int, code: int) -> None:
     """Unknown customers, other partners' customers and ids that are no GUIDs are refused on both verbs."""
     path = f"/v1/customers/{customer}/agreements"
-    for answer in (api.confirm(customer, documented()), api.call("GET", path)):
+    for answer in (api.confirm(customer, confirmation()), api.call("GET", path)):
         assert answer.status_code == status
         assert answer.json()["code"] == code
         assert set(answer.json()) == {"code", "description", "data", "source"}
@@ -266,7 +159,7 @@ def test_a_customer_id_is_one_in_any_case(api: Api) -> None:
     """GUIDs do not differ by the case of their letters, so neither do customers."""
     customer = uuid4()
     statuses = [
-        api.confirm(text, documented()).status_code for text in (str(customer), str(customer).upper())
+        api.confirm(text, confirmation()).status_code for text in (str(customer), str(customer).upper())
     ]
     assert statuses == [201, 400]
 
@@ -276,7 +169,7 @@ def test_without_a_token_of_ours_nothing_is_answered(api: Api, header: str | Non
     """No token, or one that this Entra never issued, is 401 on every call."""
     path = f"/v1/customers/{uuid4()}/agreements"
     for verb, where in (("GET", "/v1/agreements"), ("GET", path), ("POST", path)):
-        answer = api.call(verb, where, headers={"Authorization": header}, json=documented())
+        answer = api.call(verb, where, headers={"Authorization": header}, json=confirmation())
         assert (answer.status_code, answer.json()["code"]) == (401, 800001)
 
 
@@ -297,13 +190,13 @@ def test_every_answer_carries_the_headers_of_support(api: Api) -> None:
 def test_the_ledger_tells_each_record_and_the_call_that_brought_it(api: Api) -> None:
     """The ledger shows the agreement as posted, the customer, both ids and the time."""
     customer, before = uuid4(), datetime.now(UTC)
-    api.confirm(customer, documented(), MS_RequestId="the-request", MS_CorrelationId="the-correlation")
+    api.confirm(customer, confirmation(), MS_RequestId="the-request", MS_CorrelationId="the-correlation")
     (line,) = api.ledger(customer)
     assert before <= datetime.fromisoformat(line.pop("recordedAt")) <= datetime.now(UTC)
     assert line == {
         "customerTenantId": str(customer),
         "userId": "3d6f2c09-eb40-48ca-a4b3-d24c9c007531",
-        **documented(),
+        **confirmation(),
         "requestId": "the-request",
         "correlationId": "the-correlation",
     }
@@ -316,7 +209,7 @@ def test_calls_are_counted_by_route_and_by_body() -> None:
         with api.session:
             first, second = uuid4(), uuid4()
             for customer, request_id in ((first, "1"), (first, "1"), (first, "2"), (second, "3")):
-                api.confirm(customer, documented(), MS_RequestId=request_id)
+                api.confirm(customer, confirmation(), MS_RequestId=request_id)
             counted = api.call("GET", "/_control/calls").json()
     route = "/v1/customers/{customer}/agreements"
     assert counted["calls"] == [
@@ -332,11 +225,11 @@ def test_a_fault_answers_in_place_of_the_api(api: Api) -> None:
     customer = uuid4()
     body = {"statusCode": 429, "message": "Rate limit is exceeded. Try again in 57 seconds."}
     api.faults({"method": "POST", "status": 429, "headers": {"Retry-After": "57"}, "body": body})
-    throttled = api.confirm(customer, documented())
+    throttled = api.confirm(customer, confirmation())
     assert (throttled.status_code, throttled.json()) == (429, body)
     assert throttled.headers["Retry-After"] == "57"
     assert api.ledger(customer) == []
-    assert api.confirm(customer, documented()).status_code == 201
+    assert api.confirm(customer, confirmation()).status_code == 201
 
 
 def test_a_fault_may_answer_with_text_or_nothing(api: Api) -> None:
@@ -352,9 +245,9 @@ def test_a_cut_line_gives_no_answer(api: Api, drop: str, recorded: int) -> None:
     customer = uuid4()
     api.faults({"pathContains": str(customer), "drop": drop})
     with pytest.raises(requests.ConnectionError):
-        api.confirm(customer, documented())
+        api.confirm(customer, confirmation())
     assert len(api.ledger(customer)) == recorded
-    assert api.confirm(customer, documented()).status_code == (400 if recorded else 201)
+    assert api.confirm(customer, confirmation()).status_code == (400 if recorded else 201)
 
 
 def test_a_delay_alone_lets_the_call_through(api: Api) -> None:
@@ -362,7 +255,7 @@ def test_a_delay_alone_lets_the_call_through(api: Api) -> None:
     customer = uuid4()
     api.faults({"method": "POST", "delaySeconds": 0.2})
     with pytest.raises(requests.ReadTimeout):
-        api.session.post(f"{api.url}/v1/customers/{customer}/agreements", json=documented(), timeout=0.05)
+        api.session.post(f"{api.url}/v1/customers/{customer}/agreements", json=confirmation(), timeout=0.05)
     deadline = time.monotonic() + 5
     while not api.ledger(customer):
         assert time.monotonic() < deadline
@@ -388,20 +281,20 @@ def test_faults_are_cleared(api: Api) -> None:
 def test_a_repeated_request_id_is_no_protection(api: Api) -> None:
     """By default the id of a recorded call repeated is a duplicate like any other."""
     customer = uuid4()
-    statuses = [api.confirm(customer, documented(), MS_RequestId="1").status_code for _ in range(2)]
+    statuses = [api.confirm(customer, confirmation(), MS_RequestId="1").status_code for _ in range(2)]
     assert statuses == [201, 400]
 
 
 def test_a_repeated_request_id_may_repeat_the_answer() -> None:
     """Asked to repeat, the API gives the first answer again to the same id and body, and records once."""
-    customer, other = uuid4(), documented()
+    customer, other = uuid4(), confirmation()
     other["primaryContact"]["firstName"] = "Tanja"
-    with in_thread(lambda: serve(replay="repeat")) as variables:
+    with in_thread(lambda: serve(options=Options(replay="repeat"))) as variables:
         api = Api(variables)
         with api.session:
-            first, again = (api.confirm(customer, documented(), MS_RequestId="1") for _ in range(2))
+            first, again = (api.confirm(customer, confirmation(), MS_RequestId="1") for _ in range(2))
             assert (again.status_code, again.json()) == (201, first.json())
-            assert api.confirm(customer, documented(), MS_RequestId="2").json() == DUPLICATE
+            assert api.confirm(customer, confirmation(), MS_RequestId="2").json() == DUPLICATE
             assert api.confirm(customer, other, MS_RequestId="1").json()["primaryContact"] != first.json()
             assert len(api.ledger(customer)) == 2
 
@@ -413,7 +306,7 @@ def test_many_at_once_are_recorded_once(environment: Mapping[str, str]) -> None:
     def confirm(_: int) -> int:
         api = Api(environment)
         with api.session:
-            return api.confirm(customer, documented()).status_code
+            return api.confirm(customer, confirmation()).status_code
 
     with ThreadPoolExecutor(12) as pool:
         assert sorted(pool.map(confirm, range(12))) == [201] + [400] * 11
@@ -488,10 +381,12 @@ def test_help_teaches_the_faults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    fields = [*SignInRule.model_fields.values(), *Conditions.model_fields.values()]
+    models = SignInRule, Conditions, Options
+    fields = [field for model in models for field in model.model_fields.values()]
     assert all(field.alias in told for field in fields if field.alias)
     routes = [
         *steering.routes(Faults(), Calls()),
+        *options.routes(Choice()),
         *control.routes(Directory(Registration()), Counter()),
     ]
     assert all(re.search(rf"{route.method} +{route.path} ", told) for route in routes)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
 
 from local import control
 from tests.stacks import ROOT, Stack, started
@@ -296,3 +297,26 @@ def test_without_a_stack_there_is_advice(module: str, tmp_path: Path) -> None:
     left_behind = run(module, given, "--ready-file", str(ready_file))
     assert left_behind.returncode == 1
     assert "Traceback" not in left_behind.stderr
+
+
+def test_partner_center_is_as_it_was_chosen(tmp_path: Path) -> None:
+    """A rule that no page tells is chosen on the command line; the address for a browser is told."""
+    nothing = tmp_path / "none.jsonl"
+    nothing.touch()
+    chosen = ("--events", str(nothing), "--partner-center", "callsPerSecond=5", "--partner-center", "burst=3")
+    with stack(tmp_path, *chosen) as running:
+        running.wait_for("see Partner Center at ")
+        [url] = re.findall(r"https://localhost:[0-9]+/", running.told[-1])
+        page = requests.get(url, verify=running.environment["REQUESTS_CA_BUNDLE"], timeout=10)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "callsPerSecond=5.0" in page.text
+    assert "burst=3.0" in page.text
+
+
+def test_a_choice_that_does_not_exist_starts_nothing(tmp_path: Path) -> None:
+    """It is named in one line, with exit code 2."""
+    with stack(tmp_path, "--partner-center", "brust=3") as running:
+        out, code = running.end()
+    assert (out, code) == ("", 2)
+    assert "brust" in "".join(running.told)
+    assert "".join(running.told).count("\n") == 1

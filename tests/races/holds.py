@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from local import api, partner_center
+from local import partner_center
+from local.partner_center import api
 from local.parts import in_thread
 
 _SECONDS = 20.0

@@ -18,7 +18,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from local import refusals
+from local.partner_center import refusals
+from local.partner_center.options import KeyPart, Options
 
 CLOUD = "MicrosoftCloudAgreement"
 CUSTOMER = "MicrosoftCustomerAgreement"
@@ -42,7 +43,7 @@ TEMPLATES = (
 )
 
 
-_TEMPLATE = {(template.id, template.type): template for template in TEMPLATES}
+_TEMPLATE = {template.id: template for template in TEMPLATES}
 
 
 def templates(agreement_type: str) -> list[Template]:
@@ -112,7 +113,7 @@ class Agreement(_Resource):
     @property
     def template(self) -> Template:
         """The template this confirmation names."""
-        return _TEMPLATE[self.template_id.lower(), self.type]
+        return _TEMPLATE[self.template_id.lower()]
 
     @property
     def document(self) -> dict[str, object]:
@@ -123,29 +124,36 @@ class Agreement(_Resource):
         return document
 
 
-def read(body: bytes) -> Agreement:
+def read(body: bytes, options: Options) -> Agreement:
     """Read the body of a confirmation: names in any case, nulls as if absent, unknown names ignored.
 
+    A template belongs to one type. Where the body names another, the template's is recorded, as one partner
+    has seen (Partner-Center-Java#86), unless the options have it refused.
+
     Raises:
-        RefusedError: a field is missing, blank or ill-formed, or no such template belongs to the type.
+        RefusedError: A field is missing, blank or ill-formed, or there is no such template or type.
     """
     try:
         agreement = Agreement.model_validate_json(body)
     except ValidationError as error:
         fields = {".".join(to_camel(str(name)) for name in fault["loc"]) for fault in error.errors()}
         raise refusals.fields_invalid(sorted(fields - {""}) or ["body"]) from None
-    if (agreement.template_id.lower(), agreement.type) not in _TEMPLATE:
+    template = _TEMPLATE.get(agreement.template_id.lower())
+    if template is None or agreement.type not in (CLOUD, CUSTOMER):
         raise refusals.template_invalid()
-    return agreement
+    if agreement.type != template.type and options.other_type == "refuse":
+        raise refusals.template_invalid()
+    return agreement.model_copy(update={"type": template.type})
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One recorded confirmation, and the call that brought it."""
+    """One recorded confirmation, and the call that brought it; ``partner`` is the caller's tenant."""
 
     customer: UUID
     agreement: Agreement
     user_id: str
+    partner: str
     request_id: str
     correlation_id: str
     recorded_at: datetime
@@ -156,35 +164,74 @@ class Ledger:
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
-        self._of: defaultdict[UUID, list[Agreement]] = defaultdict(list)
-        self._keys: set[tuple[UUID, str, Contact]] = set()
+        self._of: defaultdict[UUID, list[Entry]] = defaultdict(list)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 
-    def record(self, entry: Entry) -> None:
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def last(self, count: int) -> list[Entry]:
+        """Return so many of the newest, newest first."""
+        return self._entries[: -count - 1 : -1]
+
+    def record(self, entry: Entry, options: Options) -> None:
         """Record a confirmation.
 
-        A customer has each type once for each contact: any difference in first name, last name, e-mail or
-        phone, even of case, makes another agreement; another date alone does not. The page "Confirm customer
-        acceptance of the Microsoft Customer Agreement" names the four fields.
+        By default a customer has each type once for each contact: any difference in first name, last name,
+        e-mail or phone, even of case, makes another agreement; another date alone does not. The page "Confirm
+        customer acceptance of the Microsoft Customer Agreement" names the four fields and no more.
 
         Raises:
-            RefusedError: the acceptance lies after ``recorded_at``, or the same is on record.
+            RefusedError: The acceptance lies after ``recorded_at``, or the same is on record.
         """
-        agreement = entry.agreement
-        if agreement.instant > entry.recorded_at:
-            raise refusals.date_in_future()
-        key = (entry.customer, agreement.type, agreement.primary_contact)
-        if key in self._keys:
-            raise refusals.already_exists()
-        self._keys.add(key)
+        if entry.agreement.instant > entry.recorded_at:
+            raise refusals.date_in_future(options.future_date_status)
+        if any(_is_same(known, entry, options) for known in self._of[entry.customer]):
+            raise refusals.already_exists(options.duplicate_status)
         self._entries.append(entry)
-        self._of[entry.customer].append(agreement)
+        self._of[entry.customer].append(entry)
 
-    def agreements(self, customer: UUID, agreement_type: str) -> list[Agreement]:
-        """List a customer's confirmations of one type, or of any, in the order of their recording."""
-        return [one for one in self._of.get(customer, []) if agreement_type in (one.type, ANY)]
+    def agreements(
+        self, customer: UUID, agreement_type: str, *, until: datetime | None = None
+    ) -> list[Agreement]:
+        """List a customer's confirmations of one type, or of any, in the order of their recording.
+
+        Those recorded after ``until`` are left out.
+        """
+        return [
+            entry.agreement
+            for entry in self._of.get(customer, [])
+            if agreement_type in (entry.agreement.type, ANY) and (until is None or entry.recorded_at <= until)
+        ]
+
+
+def _is_same(known: Entry, new: Entry, options: Options) -> bool:
+    """Tell whether a confirmation is a duplicate of one on record, of the same customer."""
+    if any(_part(known, name) != _part(new, name) for name in options.duplicate_key):
+        return False
+    equal = [
+        one == other for one, other in zip(_contact(known, options), _contact(new, options), strict=True)
+    ]
+    return all(equal) if options.another_contact == "any" else any(equal)
+
+
+def _part(entry: Entry, name: KeyPart) -> object:
+    agreement = entry.agreement
+    parts = {
+        "type": agreement.type,
+        "templateId": agreement.template_id.lower(),
+        "dateAgreed": agreement.instant,
+        "partner": entry.partner,
+    }
+    return parts[name]
+
+
+def _contact(entry: Entry, options: Options) -> list[str]:
+    contact = entry.agreement.primary_contact
+    fields = [contact.first_name, contact.last_name, contact.email, contact.phone_number]
+    return fields if options.contact_case == "matters" else [field.casefold() for field in fields]
 
 
 def zoneless(instant: datetime) -> str:

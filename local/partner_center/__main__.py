@@ -1,17 +1,14 @@
-"""Partner Center on one machine: the agreements API, and everything by which an app signs in to it."""
+"""Partner Center as a program: ``python -m local.partner_center``."""
 
 import argparse
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from local import api, parts, sign_in, tls
-from local.confirmations import Confirmations, Replay
-from local.faults import Faults
-from local.ledger import Ledger
-from local.sign_in import CREDENTIALS, Credential, Ports
+from local import parts
+from local.partner_center import options
+from local.partner_center.options import InvalidOptionsError
+from local.partner_center.serving import serve
+from local.sign_in import CREDENTIALS, Ports
 
 _PORT = 8443
 _PORTS = Ports(entra=8444, key_vault=8445, identity=8446)
@@ -19,7 +16,8 @@ _DESCRIPTION = """\
 Partner Center's agreements API, the Entra ID that it believes, a Key Vault, and a managed identity endpoint,
 on this machine; all but the last over https.
 Once they answer, one line of JSON tells the environment variables that lead a client to them.
-Every customer is known, except ids that begin with 00000000- (unknown) and ffffffff- (another partner's).
+Every customer is known, except ids that begin with 00000000- (unknown) and ffffffff- (another partner's);
+those that begin with dddddddd- accepted directly.
 """
 _EPILOG = """\
 Steering, without a token, under each part's own URL ($PARTNER_CENTER_URL, $PARTNER_AUTHORITY_URL,
@@ -28,7 +26,10 @@ $KEY_VAULT_URL; for the managed identity that of $IDENTITY_ENDPOINT without its 
   DELETE /_control/faults          no more faults
   GET    /_control/calls           how often each route gave each status, and the request ids of each body
 Partner Center alone:
+  GET    /                         the ledger and the last calls, for a browser
   GET    /_control/ledger          every recorded agreement, in order
+  GET    /_control/options         the rules that no page tells, as they are chosen
+  PATCH  /_control/options         choose any of them anew
 Entra alone:
   GET    /_control/exchanges       how many token requests had which result, by grant
   GET    /_control/directory       who signs in and how, and how long tokens live
@@ -44,6 +45,7 @@ A rule, every key optional:
   probability                      the share of them, from 0 to 1 (1)
   delaySeconds                     wait first (0)
   status, headers, body            the answer in place of the part's own (none: the call goes through)
+  answerDelaySeconds               wait when the work is done, before the answer (0)
   drop                             "before": cut the connection; "after": do the work, then cut it
   aadsts                           Entra alone: deny token requests by this number, as Entra says it
 
@@ -51,58 +53,32 @@ Throttle two POSTs, then record one and cut the line:
   curl --cacert "$REQUESTS_CA_BUNDLE" -X PUT "$PARTNER_CENTER_URL/_control/faults" -d '[
     {"method": "POST", "times": 2, "status": 429, "headers": {"Retry-After": "3"}},
     {"method": "POST", "drop": "after"}]'
+Allow five calls a second, ten at once, until told otherwise:
+  curl --cacert "$REQUESTS_CA_BUNDLE" -X PATCH "$PARTNER_CENTER_URL/_control/options" -d '
+    {"callsPerSecond": 5, "burst": 10}'
 Let the refresh token be dead from idleness until told otherwise:
   curl --cacert "$REQUESTS_CA_BUNDLE" -X PUT "$PARTNER_AUTHORITY_URL/_control/faults" -d '[
     {"aadsts": 700082, "times": null}]'
 """
 
 
-@asynccontextmanager
-async def serve(
-    *,
-    port: int = 0,
-    ports: Ports = Ports(),  # noqa: B008 - a tuple
-    seed: int | None = None,
-    certificates: Path | None = None,
-    replay: Replay = "refuse",
-    credential: Credential = "secret",
-) -> AsyncIterator[Mapping[str, str]]:
-    """Serve the API and what an app signs in by; yield the environment that leads a client to them.
-
-    Args:
-        port: the API's port; 0 takes a free one.
-        ports: those of the other parts.
-        seed: makes the chance of faults repeatable.
-        certificates: where certificates and keys are kept and found again; a temporary folder when absent.
-        replay: what a repeated MS-RequestId gets, as ``Confirmations`` tells.
-        credential: what the environment lets the app prove itself by; Entra takes all of them.
-
-    Raises:
-        OSError: ``EADDRINUSE`` when a port is taken.
-    """
-    async with AsyncExitStack() as stack:
-        folder = certificates or Path(stack.enter_context(TemporaryDirectory()))
-        identity = tls.identity(folder)
-        signing_in = sign_in.serve(identity.context, folder, ports, credential, seed)
-        tokens, environment = await stack.enter_async_context(signing_in)
-        ledger = Ledger()
-        app = api.application(Confirmations(tokens, ledger, replay=replay), ledger, Faults(seed))
-        url = await stack.enter_async_context(tls.listening(app, identity.context, port=port))
-        yield {"PARTNER_CENTER_URL": url, **environment, "REQUESTS_CA_BUNDLE": str(identity.bundle)}
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve from the command line until told to stop; return the exit code."""
-    options = _parser().parse_args(arguments)
+    given = _parser().parse_args(arguments)
+    try:
+        chosen = options.read(given.set)
+    except InvalidOptionsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     serving = serve(
-        port=options.port,
-        ports=Ports(options.entra_port, options.key_vault_port, options.identity_port),
-        seed=options.seed,
-        certificates=options.certificates,
-        replay=options.replay,
-        credential=options.credential,
+        port=given.port,
+        ports=Ports(given.entra_port, given.key_vault_port, given.identity_port),
+        seed=given.seed,
+        certificates=given.certificates,
+        options=chosen,
+        credential=given.credential,
     )
-    return parts.run(serving, options)
+    return parts.run(serving, given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m local.partner_center",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_EPILOG,
+        epilog=_EPILOG + "\n".join(["", "Options (default):", *options.help_lines()]),
     )
     parts.add_options(parser, port=_PORT)
     for name, default in _PORTS._asdict().items():
@@ -134,11 +110,11 @@ def _parser() -> argparse.ArgumentParser:
         help="what the announced variables let the app prove itself by (default secret)",
     )
     parser.add_argument(
-        "--replay",
-        choices=["refuse", "repeat"],
-        default="refuse",
-        help="what a POST gets that repeats the MS-RequestId of a recorded one: 600061 like any other"
-        " duplicate, or the first answer again (default refuse; no page tells what the real one does)",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="choose a rule that no page tells; the list is below; again for another",
     )
     return parser
 
