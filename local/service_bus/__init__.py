@@ -40,7 +40,8 @@ What it does not offer, it refuses with the error of a Service Bus: sessions, fi
 forwarding, changing properties while settling. It checks no tokens and keeps nothing after its end.
 """
 
-from local.service_bus.namespace import InvalidEntitiesError, Namespace
+from local.service_bus.description import InvalidEntitiesError
+from local.service_bus.namespace import Namespace
 from local.service_bus.server import serve
 
 __all__ = ["InvalidEntitiesError", "Namespace", "serve"]

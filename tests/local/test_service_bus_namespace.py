@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from local.service_bus.description import InvalidEntitiesError
 from local.service_bus.errors import Condition, Refusal
-from local.service_bus.namespace import InvalidEntitiesError, Namespace
+from local.service_bus.namespace import Namespace
 from local.service_bus.rules import Status
 
 ENTITIES = Path(__file__).parents[2] / "infra" / "service-bus.json"
