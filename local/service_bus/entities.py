@@ -61,6 +61,11 @@ class Entries(dict[int, Entry]):
         self.size -= self[number].message.size
         super().__delitem__(number)
 
+    def reword(self, entry: Entry, message: Message) -> None:
+        """Let an entry that is here hold another message."""
+        self.size += message.size - entry.message.size
+        entry.message = message
+
 
 @dataclass(slots=True)
 class DuplicateHistory:

@@ -20,6 +20,7 @@ from local.service_bus.entities import State
 from local.service_bus.message import Message, Section, sections
 from local.service_bus.performatives import Code
 from local.service_bus.queues import Queue
+from local.service_bus.tokens import KEY, POLICY
 
 NULL = encoding.NULL
 BODY = encoding.described(Section.DATA, encoding.binary(b"body"))
@@ -82,7 +83,8 @@ class Client:
         """Get through the handshake as the SDKs do, all in one go; begin a session on channel 1."""
         fields = [encoding.string("test"), NULL, max_frame_size, NULL, idle_timeout]
         opening = encoding.described(Code.OPEN, encoding.sequence(fields))
-        init = encoding.described(Code.SASL_INIT, encoding.sequence([encoding.symbol("ANONYMOUS")]))
+        told = [encoding.symbol("PLAIN"), encoding.binary(f"\0{POLICY}\0{KEY}".encode())]
+        init = encoding.described(Code.SASL_INIT, encoding.sequence(told))
         self.socket.sendall(frames.SASL_HEADER + frames.frame(0, init, sasl=True) + frames.AMQP_HEADER)
         self.send(opening, channel=0)
         begin = [NULL, encoding.uint(0), encoding.uint(window), encoding.uint(1000)]
