@@ -32,8 +32,8 @@ def cbs(authority: Authority, granted: Callable[[Grant], None]) -> Node:
 
 
 def _refuse(request: Request, refusal: Refusal) -> bytes:
-    told = [encoding.string("error-condition"), encoding.symbol(refusal.condition)]
-    told += _told(_STATUS.get(refusal.condition, 400), refusal.description)
+    # Without the condition: the Python SDK would look no further and forget the status.
+    told = _told(_STATUS.get(refusal.condition, 400), refusal.description)
     return response(request, told, encoding.NULL)
 
 
