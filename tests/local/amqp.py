@@ -61,6 +61,13 @@ class Client:
         assert got == code, f"{got:#x} {fields}"
         return fields
 
+    def until(self, code: Code) -> list[object]:
+        """Return the fields of the next frame of a kind, whatever comes before it."""
+        while True:
+            got, fields, _ = self.next()
+            if got == code:
+                return fields
+
     def open(
         self,
         *,
@@ -145,6 +152,11 @@ class Client:
         fields = [encoding.uint(handle), encoding.uint(delivery_id), encoding.binary(b"t"), NULL]
         fields += [encoding.boolean(settled), encoding.boolean(more)]
         self.send(encoding.described(Code.TRANSFER, encoding.sequence(fields)) + payload)
+
+    def detach(self, handle: int) -> None:
+        """Give a link up."""
+        self.send(frames.detach(handle))
+        assert self.expect(Code.DETACH)[0] == handle
 
     def flow(self, handle: int | None, credit: int = 0, **given: int) -> None:
         """Give credit, and say how much of the session's window is open."""
