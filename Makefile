@@ -60,7 +60,7 @@ backlog: $(VENV) ## 50,000 events against an API that throttles, in simulated ti
 mutants: $(MUTANTS) ## Change policy, contract and ids in every small way; a test must notice (ARGS="--help")
 	@$(MUTANTS_VENV)/bin/python -m tests.mutants $(ARGS)
 
-bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker replays")
+bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports rate broker memory replays")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own

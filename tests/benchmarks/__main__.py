@@ -24,6 +24,7 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "imports": lambda: [imports.measure()],
     "rate": rate.measure,
     "broker": broker.measure,
+    "memory": broker.memory,
     "replays": replays.measure,
 }
 

@@ -52,14 +52,27 @@ class NodeClient:
         reason: str | None = None,
         description: str | None = None,
     ) -> None:
-        why = {"reason": reason, "description": description}
-        self._ask("settle", address=address, handle=message.handle, how=how, **why)
+        self.settle_changed(address, message, how, {}, reason=reason, description=description)
 
     def renew(self, address: str, message: Received) -> datetime:
         return _instant(self._ask("renew", address=address, handle=message.handle))
 
     def accept_session(self, address: str) -> None:
         self._ask("accept_session", address=address)
+
+    def settle_changed(
+        self,
+        address: str,
+        message: Received,
+        how: Settlement,
+        changes: Mapping[str, object],
+        *,
+        reason: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Settle a message and change its application properties, which the Python SDK cannot do."""
+        why = {"reason": reason, "description": description, "changes": changes}
+        self._ask("settle", address=address, handle=message.handle, how=how, **why)
 
     def create_rule(self, topic: str, subscription: str) -> None:
         """Add a rule with a filter to a subscription, which the Python SDK cannot do over AMQP."""

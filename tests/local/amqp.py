@@ -100,11 +100,15 @@ class Client:
         assert self.expect(Code.SASL_MECHANISMS) == [["MSSBCBS", "ANONYMOUS", "PLAIN", "EXTERNAL"]]
         return self.expect(Code.SASL_OUTCOME)
 
-    def attach(self, handle: int, address: str, *, receives: bool, filters: bytes = NULL) -> list[object]:
+    def attach(
+        self, handle: int, address: str, *, receives: bool, filters: bytes = NULL, coordinator: bool = False
+    ) -> list[object]:
         """Ask for a link; return the fields of the broker's attach."""
         near = encoding.described(0x29, encoding.sequence([encoding.string("me")]))
         far = [encoding.string(address), *[NULL] * 6, filters]
         away = encoding.described(0x28, encoding.sequence(far))
+        if coordinator:
+            away = encoding.described(0x30, encoding.EMPTY_LIST)
         fields = [
             encoding.string(f"link-{handle}"),
             encoding.uint(handle),

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.parts import in_thread
-from local.service_bus import Namespace, decoding, encoding, frames, serve
+from local.service_bus import Namespace, decoding, encoding, frames, serve, slicing
 from local.service_bus import __main__ as program
 from local.service_bus.entities import State
 from local.service_bus.message import Message, Section, sections
@@ -295,6 +295,77 @@ def test_what_is_not_offered_is_refused(
         client.flow(0, 10)
         client.send(frames.detach(0))
         client.nothing_comes()
+
+
+def test_transactions_are_refused(port: int) -> None:
+    """A link to a coordinator of transactions is refused as such, rather than given and ignored."""
+    with connect(port) as client:
+        assert client.attach(0, "", receives=False, coordinator=True)[5:7] == [None, None]
+        detached = client.expect(Code.DETACH)
+        assert condition(detached, 2) == "amqp:not-implemented"
+        assert "transactions are not supported" in str(detached[2])
+
+
+PROPERTIES = [encoding.symbol("n"), encoding.long(7), encoding.string("text"), encoding.string("new")]
+WHY = encoding.described(0x1D, encoding.sequence([encoding.symbol("x"), NULL, encoding.mapping(PROPERTIES)]))
+
+
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        (
+            encoding.described(Code.MODIFIED, encoding.sequence([NULL, NULL, encoding.mapping(PROPERTIES)])),
+            "q",
+        ),
+        (
+            encoding.described(
+                Code.MODIFIED, encoding.sequence([NULL, encoding.TRUE, encoding.mapping(PROPERTIES)])
+            ),
+            "q",
+        ),
+        (encoding.described(Code.REJECTED, encoding.sequence([WHY])), "q/$DeadLetterQueue"),
+    ],
+)
+def test_properties_change_byte_for_byte(port: int, namespace: Namespace, state: bytes, place: str) -> None:
+    """What a settlement changes is what it says, types and all, and the queue knows its new size."""
+    fill(namespace, 1)
+    with connect(port) as client:
+        client.attach(0, "q", receives=True)
+        client.flow(0, 1)
+        client.expect(Code.TRANSFER)
+        client.settle(0, state)
+        assert outcome(client.expect(Code.DISPOSITION))[0] == state[2]
+    (entry,) = namespace.source(place).peek(0, 10)
+    told = dict(slicing.pairs(next(value for code, value, _ in sections(entry.message.bare) if code == 0x74)))
+    assert told[encoding.string("n")] == encoding.long(7)
+    assert told[encoding.string("text")] == encoding.string("new")
+    assert namespace.source(place).size == entry.message.size
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([encoding.symbol("n"), encoding.EMPTY_LIST], "com.microsoft:argument-error"),
+        ([encoding.uint(1), encoding.TRUE], "amqp:decode-error"),
+        ([encoding.symbol("n"), encoding.string("x" * 1000)], "amqp:link:message-size-exceeded"),
+    ],
+)
+def test_properties_that_cannot_be_leave_the_lock(
+    port: int, namespace: Namespace, changes: list[bytes], expected: str
+) -> None:
+    """A change that no message can have is refused, and the message stays locked as it was."""
+    fill(namespace, 1, encoding.described(Section.DATA, encoding.binary(bytes(262_000))))
+    with connect(port) as client:
+        client.attach(0, "q", receives=True)
+        client.flow(0, 1)
+        state = encoding.described(Code.MODIFIED, encoding.sequence([NULL, NULL, encoding.mapping(changes)]))
+        client.settle(0, state)
+        _, value = outcome(client.until(Code.DISPOSITION))
+        assert isinstance(value, list)
+        assert condition(value, 0) == expected
+        client.settle(0, frames.outcome(Code.ACCEPTED))
+        assert outcome(client.until(Code.DISPOSITION))[0] == Code.ACCEPTED
+    assert namespace.source("q").count() == 0
 
 
 @pytest.mark.parametrize("address", ["q", "Q/", "amqps://localhost/q", "amqps://localhost:5672/Q"])
