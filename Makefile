@@ -15,6 +15,7 @@ MUTANTS := $(MUTANTS_VENV)/.installed
 READY := .local/ready.json
 CONFORMANCE := tests/conformance
 NODE_MODULES := $(CONFORMANCE)/node_modules/.installed
+TOOLS := .venv/tools/.installed
 
 .PHONY: help run send look cli test chaos replay-kills hostile backlog mutants scan bench conformance check lock fmt clean
 
@@ -42,8 +43,8 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
-conformance: $(VENV) $(NODE_MODULES) ## The same promises of the local Service Bus, kept to three SDKs, one in JavaScript (needs Node 20)
-	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py $(ARGS)
+conformance: $(VENV) $(NODE_MODULES) $(TOOLS) ## The local Service Bus against three SDKs, one in JavaScript, and a tool by others (needs Node 20)
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py tests/conformance/tools.py $(ARGS)
 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
 	@$(BIN)/pytest --capture=no tests/chaos/chaos.py $(ARGS)
@@ -110,5 +111,9 @@ $(NODE_MODULES): $(CONFORMANCE)/package.json $(CONFORMANCE)/package-lock.json
 	@echo 'installing the JavaScript SDK into $(CONFORMANCE)/node_modules (once)' >&2
 	@npm ci --prefix $(CONFORMANCE) --loglevel error --no-audit --no-fund --ignore-scripts >&2
 	@touch $(NODE_MODULES)
+
+$(TOOLS): tests/conformance/tools.txt $(PACKAGES)
+	@$(BIN)/python -m pip install $(pip_flags) --no-deps --require-hashes --upgrade --target $(@D) -r $<
+	@touch $(TOOLS)
 
 pip_flags := -qq --disable-pip-version-check

@@ -450,7 +450,7 @@ def test_an_unknown_entity_is_not_found(client: Client) -> None:
         client.send("nowhere", [WHOLE])
     assert refused.value.code == "MessagingEntityNotFound"
     with pytest.raises(Refused) as refused:
-        client.receive("nowhere", wait=1)
+        client.receive("nowhere")
     assert refused.value.code == "MessagingEntityNotFound"
 
 
@@ -466,7 +466,7 @@ def test_a_queue_disabled_for_receiving_says_so(bus: Bus, client: Client) -> Non
     queue = bus.queue("shut")
     client.send(queue, [WHOLE])
     with pytest.raises(Refused) as refused:
-        client.receive(queue, wait=1)
+        client.receive(queue)
     assert refused.value.code == "MessagingEntityDisabled"
     with pytest.raises(Refused) as refused:
         client.peek(queue)
