@@ -17,7 +17,7 @@ from local.service_bus.faults import BrokerFaults
 _PORT = 5672
 _ENTITIES = Path(__file__).parents[2] / "infra" / "service-bus.json"
 _DESCRIPTION = """\
-A Service Bus for one machine: AMQP 1.0 over plain TCP, everything in memory.
+A Service Bus for one machine: AMQP 1.0 over plain TCP or TLS, everything in memory.
 The first line of output is JSON and has the connection string, and where to ask for faults.
 """
 _EPILOG = """\
@@ -52,18 +52,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     faults: BrokerFaults = Faults(options.seed)
-    return run(_serve(namespace, faults, options.port, options.control_port), options)
+    return run(_serve(namespace, faults, options), options)
 
 
 @asynccontextmanager
 async def _serve(
-    namespace: Namespace, faults: BrokerFaults, port: int, control_port: int
+    namespace: Namespace, faults: BrokerFaults, options: argparse.Namespace
 ) -> AsyncIterator[Mapping[str, str]]:
+    identity = tls.identity(options.tls) if options.tls else None
+    context, trust = (identity.context, _trust(identity.bundle)) if identity else (None, {})
     async with (
-        serve(namespace, port=port, faults=faults) as environment,
-        tls.listening(control.application(faults), None, port=control_port) as url,
+        serve(namespace, port=options.port, faults=faults, context=context) as environment,
+        tls.listening(control.application(faults), None, port=options.control_port) as url,
     ):
-        yield {**environment, "SERVICE_BUS_CONTROL_URL": url}
+        yield {**environment, "SERVICE_BUS_CONTROL_URL": url, **trust}
+
+
+def _trust(bundle: Path) -> Mapping[str, str]:
+    return {"SSL_CERT_FILE": str(bundle), "NODE_EXTRA_CA_CERTS": str(bundle)}
 
 
 def _print_config(namespace: Namespace) -> int:
@@ -85,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         help="where faults are asked for; 0 takes a free one (default 0)",
+    )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="DIR",
+        help="serve over TLS as Azure does (the SDKs insist on port 5671 then), and keep the certificates in "
+        "DIR: $SSL_CERT_FILE and $NODE_EXTRA_CA_CERTS let clients believe them",
     )
     parser.add_argument("--seed", type=int, help="make the chance of faults repeatable")
     parser.add_argument(

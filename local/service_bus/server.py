@@ -1,6 +1,7 @@
 """The broker as a running part: a socket and its connections."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,8 +26,9 @@ async def serve(
     clock: Clock = time.time,
     patience: Patience = Patience(),  # noqa: B008 - it is frozen
     faults: BrokerFaults | None = None,
+    context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Mapping[str, str]]:
-    """Serve a namespace to the Service Bus SDKs over plain TCP while the block runs.
+    """Serve a namespace to the Service Bus SDKs while the block runs: over plain TCP, or over TLS.
 
     Args:
         namespace: The entities; what is in them outlives the block.
@@ -34,9 +36,11 @@ async def serve(
         clock: Tells when tokens expire, in seconds since 1970 UTC.
         patience: How long clients may keep silent.
         faults: What goes wrong on request.
+        context: What to show to clients over TLS, as Azure does; without it they are served in plain, as
+            Microsoft's emulator does.
 
     Yields:
-        The environment that leads here: ``ServiceBus``, a connection string of the emulator's form.
+        The environment that leads here: ``ServiceBus``, a connection string; of the emulator's form in plain.
 
     Raises:
         OSError: The port is taken.
@@ -44,9 +48,10 @@ async def serve(
     loop = asyncio.get_running_loop()
     broker = Broker(namespace, Authority(clock), patience, Faults() if faults is None else faults)
     connections: set[Connection] = set()
-    server = await loop.create_server(lambda: Connection(broker, connections), LOOPBACK, port)
+    server = await loop.create_server(lambda: Connection(broker, connections), LOOPBACK, port, ssl=context)
     try:
-        yield {"ServiceBus": _connection_string(server.sockets[0].getsockname()[1])}
+        taken = server.sockets[0].getsockname()[1]
+        yield {"ServiceBus": _connection_string(taken, emulator=context is None)}
     finally:
         server.close()
         for connection in list(connections):
@@ -56,8 +61,6 @@ async def serve(
         broker.close()
 
 
-def _connection_string(port: int) -> str:
-    return (
-        f"Endpoint=sb://localhost:{port};SharedAccessKeyName={POLICY};"
-        f"SharedAccessKey={KEY};UseDevelopmentEmulator=true;"
-    )
+def _connection_string(port: int, *, emulator: bool) -> str:
+    string = f"Endpoint=sb://localhost:{port};SharedAccessKeyName={POLICY};SharedAccessKey={KEY};"
+    return f"{string}UseDevelopmentEmulator=true;" if emulator else string

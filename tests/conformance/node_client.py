@@ -1,6 +1,7 @@
 """The JavaScript SDK as a client of the promises: a Node process that is asked by lines of JSON."""
 
 import json
+import os
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,11 +98,12 @@ class NodeClient:
 
 
 @contextmanager
-def node(connection_string: str) -> Iterator[NodeClient]:
-    """Yield a client over the JavaScript SDK."""
+def node(connection_string: str, bundle: Path | None = None) -> Iterator[NodeClient]:
+    """Yield a client over the JavaScript SDK; over TLS with a file of authorities to believe."""
     command = ["node", str(_PROGRAM), connection_string]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+    env = os.environ | ({} if bundle is None else {"NODE_EXTRA_CA_CERTS": str(bundle)})
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env) as process:
         made = NodeClient(process)
         try:
             yield made

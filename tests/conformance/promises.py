@@ -4,10 +4,15 @@ Run by ``make conformance``; each promise has a queue of its own.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from local import tls
+from local.parts import in_thread
+from local.service_bus import Namespace, serve
 from local.service_bus.tokens import KEY
 from tests.conformance.clients import (
     DEAD_LETTERS,
@@ -20,7 +25,7 @@ from tests.conformance.clients import (
     Settlement,
 )
 from tests.conformance.conftest import LANGUAGES, Bus
-from tests.conformance.node_client import NodeClient
+from tests.conformance.node_client import NodeClient, node
 
 COMPLETE, ABANDON, DEFER, DEAD_LETTER = Settlement
 MINUTE = 60.0
@@ -499,3 +504,17 @@ def test_rules_are_refused(bus: Bus) -> None:
     assert isinstance(javascript, NodeClient)
     with pytest.raises(Refused, match="not supported"):
         javascript.create_rule("topic-node", "one")
+
+
+@pytest.mark.xdist_group("node")
+def test_tls_is_served_too(tmp_path: Path) -> None:
+    """Over TLS, as in Azure, the same broker answers; the Python SDK would insist on port 5671 for that."""
+    identity = tls.identity(tmp_path)
+    namespace = Namespace.from_dict({"queues": [{"name": "q"}]})
+    with (
+        in_thread(partial(serve, namespace, context=identity.context)) as environment,
+        node(environment["ServiceBus"], identity.bundle) as client,
+    ):
+        got = put_and_lock(client, "q", Outgoing(body=bytes(200_000)))
+        assert got.body == bytes(200_000)
+        client.settle("q", got, COMPLETE)

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,10 @@ def port_of(environment: Mapping[str, str]) -> int:
 class Client:
     """A client that says exactly what a test wants said."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self._received = b""
         self._shows_tokens = False
 

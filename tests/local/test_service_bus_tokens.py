@@ -209,6 +209,12 @@ def test_a_token_is_good_for_its_own_queue(stranger: Client) -> None:
     stranger.expect(Code.DETACH)
 
 
+def test_a_token_of_a_directory_opens_what_it_is_shown_for(stranger: Client) -> None:
+    """An app with an identity in place of a key is let in as well."""
+    assert stranger.put_token(web_token(exp=time.time() + 60), QUEUE) == (202, "Accepted")
+    assert stranger.attach(0, "orders", receives=True)[5] is not None
+
+
 def test_links_end_with_the_token_that_opened_them(stranger: Client) -> None:
     """When a token expires, its links are detached by the broker; those of a longer one live on."""
     soon = time.time() + 2
