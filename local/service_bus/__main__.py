@@ -96,8 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         "--tls",
         type=Path,
         metavar="DIR",
-        help="serve over TLS as Azure does (the SDKs insist on port 5671 then), and keep the certificates in "
-        "DIR: $SSL_CERT_FILE and $NODE_EXTRA_CA_CERTS let clients believe them",
+        help="serve over TLS as Azure does, and keep the certificates in DIR; clients believe them by "
+        "$SSL_CERT_FILE and $NODE_EXTRA_CA_CERTS, the Python SDK by connection_verify (only on port 5671)",
     )
     parser.add_argument("--seed", type=int, help="make the chance of faults repeatable")
     parser.add_argument(

@@ -105,7 +105,16 @@ def test_a_deferred_message_is_received_by_its_number(
 
 @pytest.mark.parametrize(
     "operation",
-    ["get-session-state", "add-rule", "enumerate-rules", "nonsense"],
+    [
+        "get-message-sessions",
+        "get-session-state",
+        "set-session-state",
+        "renew-session-lock",
+        "add-rule",
+        "remove-rule",
+        "enumerate-rules",
+        "nonsense",
+    ],
 )
 def test_unknown_operations_are_told_so(namespace: Namespace, operation: str) -> None:
     """What the broker does not offer is answered with 501."""
