@@ -1,7 +1,7 @@
 """A Service Bus for one machine: an AMQP 1.0 broker that the real SDKs accept, in plain asyncio.
 
-It takes the connection string of Microsoft's emulator and keeps everything in memory. ``README.md`` beside this
-file tells how the parts fit and what is refused::
+It takes the connection string of Microsoft's emulator and keeps everything in memory. ``README.md`` beside
+this file tells how the parts fit and what is refused::
 
     with in_thread(lambda: serve(Namespace.from_file(path))) as environment:
         client = ServiceBusClient.from_connection_string(environment["ServiceBus"])
