@@ -151,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _consume(self, data: bytes) -> int:
         at, size = 0, len(data)
-        while size - at >= _HEAD.size and self._transport is not None:
+        while size - at >= _HEAD.size and self._transport is not None and not self._silent:
             if self._awaits_header:
                 self._on_header(data[at : at + 8])
                 at += 8

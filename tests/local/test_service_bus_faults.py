@@ -26,10 +26,13 @@ from azure.servicebus.exceptions import (
 
 from local.faults import Faults, InvalidRulesError, read
 from local.parts import in_thread
-from local.service_bus import Namespace, serve
+from local.service_bus import Namespace, encoding, serve
 from local.service_bus.entities import State
 from local.service_bus.faults import BrokerFaults, BrokerRule
+from local.service_bus.message import Section
+from local.service_bus.performatives import Code
 from local.service_bus.queues import Queue
+from tests.local.amqp import connect, port_of
 
 ROOT = Path(__file__).parents[2]
 ENTITIES = {
@@ -163,6 +166,24 @@ def test_a_silent_broker_is_given_up_in_time(bus: Bus) -> None:
         send(bus.sender(retry_total=0), timeout=TIMEOUT)
     send(bus.sender())
     assert bus.queue().count() == 1
+
+
+def test_silence_is_complete(bus: Bus) -> None:
+    """From the moment on that it was asked for nothing is heard or said, not even what came along with it."""
+    port = port_of({"ServiceBus": bus.connection_string})
+    with connect(port) as client, connect(port, idle_timeout=10_000) as other:
+        client.attach(0, "q", receives=False)
+        other.attach(0, "q", receives=True)
+        other.flow(0, 10)
+        bus.fail(operation="send", fault="silence", done=True)
+        fields = [encoding.uint(0), encoding.uint(0), encoding.binary(b"t")]
+        body = encoding.described(Section.DATA, encoding.binary(b"body"))
+        client.send(*[encoding.described(Code.TRANSFER, encoding.sequence(fields)) + body] * 2)
+        other.expect(Code.TRANSFER)
+        other.nothing_comes()
+        client.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.read(1)
 
 
 def test_a_link_that_ends_while_receiving_is_opened_again(bus: Bus) -> None:
