@@ -3,7 +3,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,10 @@ from azure.servicebus.exceptions import (
     ServiceBusServerBusyError,
 )
 
+from agreements.deadline import Deadline
+from agreements.errors import Reason
+from agreements.outcomes import Attempt, Rejected
+from agreements.queues import QueueNames, Queues
 from local.faults import Faults, InvalidRulesError, read
 from local.parts import in_thread
 from local.service_bus import Namespace, encoding, serve
@@ -32,6 +36,7 @@ from local.service_bus.faults import BrokerFaults, BrokerRule
 from local.service_bus.message import Section
 from local.service_bus.performatives import Code
 from local.service_bus.queues import Queue
+from tests.fakes import delivery, event
 from tests.local.amqp import connect, port_of
 
 ROOT = Path(__file__).parents[2]
@@ -252,6 +257,29 @@ def test_a_link_that_is_never_given_is_tried_again(bus: Bus, fault: str) -> None
     bus.fail(operation="attach", entityContains="q", fault=fault)
     send(bus.sender())
     assert bus.queue().count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "done"),
+    [
+        ("busy", False),
+        ("detach", False),
+        ("detach", True),
+        ("lose", False),
+        ("lose", True),
+        ("silence", True),
+    ],
+)
+def test_the_product_parks_an_event_once_whatever_goes_wrong(bus: Bus, fault: str, *, done: bool) -> None:
+    """A copy whose first sending met a fault is there once, after the redelivery that a failure leads to."""
+    names = QueueNames(retries="unique", duplicates="unique", rejections="unique")
+    queues = Queues(bus.client(), names, 2 * TIMEOUT)
+    rejected = Rejected(reason=Reason.REFUSED, detail="refused")
+    bus.fail(operation="send", fault=fault, done=done)
+    for _ in range(2):
+        with suppress(ServiceBusError):
+            queues.send(delivery(), Attempt(event=event()), rejected, Deadline.after(60))
+    assert bus.queue("unique").count() == 1
 
 
 def test_a_fault_meets_what_its_rule_names(bus: Bus) -> None:
