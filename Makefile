@@ -15,6 +15,7 @@ MUTANTS := $(MUTANTS_VENV)/.installed
 READY := .local/ready.json
 CONFORMANCE := tests/conformance
 NODE_MODULES := $(CONFORMANCE)/node_modules/.installed
+TOOLS := .venv/tools/.installed
 
 .PHONY: help run send look cli test chaos replay-kills publish-kills hostile backlog mutants scan bench conformance check lock fmt clean
 
@@ -42,8 +43,8 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/mypy
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
-conformance: $(VENV) $(NODE_MODULES) ## Three SDKs against the local Service Bus, and the contract in JavaScript (needs Node 20)
-	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py \
+conformance: $(VENV) $(NODE_MODULES) $(TOOLS) ## Three SDKs and a tool by others against the local Service Bus, the contract in JavaScript (needs Node 20)
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py tests/conformance/tools.py \
 		tests/conformance/contract.py tests/conformance/subscriber.py $(ARGS)
 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)
@@ -64,7 +65,7 @@ backlog: $(VENV) ## 50,000 events against an API that throttles, in simulated ti
 mutants: $(MUTANTS) ## Change policy, contract and ids in every small way; a test must notice (ARGS="--help")
 	@$(MUTANTS_VENV)/bin/python -m tests.mutants $(ARGS)
 
-bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports outcomes rate broker replays")
+bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu growth imports outcomes rate broker memory replays")
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
@@ -114,5 +115,9 @@ $(NODE_MODULES): $(CONFORMANCE)/package.json $(CONFORMANCE)/package-lock.json
 	@echo 'installing the JavaScript SDK into $(CONFORMANCE)/node_modules (once)' >&2
 	@npm ci --prefix $(CONFORMANCE) --loglevel error --no-audit --no-fund --ignore-scripts >&2
 	@touch $(NODE_MODULES)
+
+$(TOOLS): tests/conformance/tools.txt $(PACKAGES)
+	@$(BIN)/python -m pip install $(pip_flags) --no-deps --require-hashes --upgrade --target $(@D) -r $<
+	@touch $(TOOLS)
 
 pip_flags := -qq --disable-pip-version-check

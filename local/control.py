@@ -1,6 +1,7 @@
 """Steering the parts of this machine, and reading what they count.
 
-``python -m local.partner_center --help`` lists every route and what a rule may say.
+``python -m local.partner_center --help`` lists every route and what a rule may say; so does that of
+``local.service_bus`` for the broker.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,13 @@ from urllib.parse import urlsplit
 import requests
 
 # The variable that leads to a part stands for the part.
-type Steered = Literal["PARTNER_CENTER_URL", "PARTNER_AUTHORITY_URL", "KEY_VAULT_URL", "IDENTITY_ENDPOINT"]
+type Steered = Literal[
+    "PARTNER_CENTER_URL",
+    "PARTNER_AUTHORITY_URL",
+    "KEY_VAULT_URL",
+    "IDENTITY_ENDPOINT",
+    "SERVICE_BUS_CONTROL_URL",
+]
 
 _SECONDS = 5.0
 

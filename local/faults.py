@@ -1,6 +1,7 @@
 """Faults on demand: rules that say which calls go wrong, and how."""
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,25 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 
-class Rule(BaseModel):
+class Chance(BaseModel, ABC):
+    """How often a fault meets something.
+
+    Attributes:
+        times: how many it meets before it is used up; null means no end.
+        probability: the share that it meets, from 0 to 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel)
+
+    times: int | None = Field(default=1, ge=1)
+    probability: float = Field(default=1, ge=0, le=1)
+
+    @abstractmethod
+    def meets(self, operation: str, where: str, /) -> bool:
+        """Tell whether this rule is about what somebody does somewhere."""
+
+
+class Rule(Chance):
     """Which calls a fault meets, and what it does to them; every key is optional.
 
     A rule without ``status`` and ``drop`` lets the call through, after ``delaySeconds``.
@@ -25,8 +44,6 @@ class Rule(BaseModel):
     Attributes:
         method: the HTTP method it meets; any when absent.
         path_contains: a part of the path it meets; any when absent.
-        times: how many calls it meets before it is used up; null means no end.
-        probability: the share of the calls it meets, from 0 to 1.
         status: the HTTP status to answer with, in place of the API.
         headers: the headers of that answer.
         body: the body of that answer: text as it is, anything else as JSON.
@@ -35,12 +52,8 @@ class Rule(BaseModel):
         drop: cut the connection with no answer, "before" the API sees the call or "after" it did its work.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=to_camel)
-
     method: Annotated[str, StringConstraints(to_upper=True)] | None = None
     path_contains: str = ""
-    times: int | None = Field(default=1, ge=1)
-    probability: float = Field(default=1, ge=0, le=1)
     status: int | None = Field(default=None, ge=200, le=599)
     headers: Mapping[str, str] = Field(default_factory=dict)
     body: JsonValue = ""
@@ -67,7 +80,7 @@ class InvalidRulesError(ValueError):
     """The list of rules cannot be read; the text names the rule by its place and the key."""
 
 
-def read[R: Rule](body: bytes, model: type[R]) -> list[R]:
+def read[R: Chance](body: bytes, model: type[R]) -> list[R]:
     """Read a JSON list of rules of one kind.
 
     Raises:
@@ -84,19 +97,19 @@ def described(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
 
 
-class Faults:
+class Faults[R: Chance = Rule]:
     """The rules in force, and how often each may still be used; ``seed`` makes chance repeatable."""
 
     def __init__(self, seed: int | None = None) -> None:
         self._random = random.Random(seed)  # noqa: S311 - chance for tests, not for secrets
         self.replace([])
 
-    def replace(self, rules: Sequence[Rule]) -> None:
+    def replace(self, rules: Sequence[R]) -> None:
         """Put these rules in force instead of those before."""
         self._rules = list(rules)
         self._left = [rule.times for rule in rules]
 
-    def use(self, method: str, path: str) -> Rule | None:
+    def use(self, method: str, path: str) -> R | None:
         """Find the first rule that meets this call, and use it up by one; None lets the call be."""
         for place, rule in enumerate(self._rules):
             if (

@@ -46,7 +46,7 @@ _DEFAULTS = {
 
 # Each part's options that name a port, and the variable by which it tells which one it took.
 _PORTS = {
-    "service_bus": {"--port": "ServiceBus"},
+    "service_bus": {"--port": "ServiceBus", "--control-port": "SERVICE_BUS_CONTROL_URL"},
     "partner_center": {
         "--port": "PARTNER_CENTER_URL",
         "--entra-port": "PARTNER_AUTHORITY_URL",
@@ -182,8 +182,8 @@ class Stack:
         entities = ["--entities", str(_with_short_locks(folder))]
         certificates = ["--certificates", str(folder / "certificates")]
         proof = ["--credential", credential]
-        self._service_bus = Part("service_bus", entities, self._environ)
         chosen = [f"--set={option}" for option in partner_center]
+        self._service_bus = Part("service_bus", [*entities, *seeding], self._environ)
         self._partner_center = Part(
             "partner_center", [*certificates, *proof, *seeding, *chosen], self._environ
         )

@@ -1,18 +1,34 @@
-"""What all connections share: the entities, and what keeps them going."""
+"""What all connections share: the entities, what keeps them going, and the broker's own rules."""
 
 import asyncio
 
 from local.service_bus.dispatch import Alarm, Dispatcher
 from local.service_bus.entities import Entity, nobody
+from local.service_bus.faults import BrokerFaults
 from local.service_bus.namespace import Namespace
 from local.service_bus.queues import Queue
+from local.service_bus.tokens import Authority
+from local.service_bus.watch import Patience
 
 
 class Broker:
-    """A namespace at work on an event loop: every queue has its dispatcher, every entity its alarm."""
+    """A namespace at work on an event loop: every queue has its dispatcher, every entity its alarm.
 
-    def __init__(self, namespace: Namespace, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        namespace: The entities.
+        authority: Knows which tokens are good.
+        patience: How long clients may keep silent.
+        faults: What goes wrong on request.
+    """
+
+    def __init__(
+        self, namespace: Namespace, authority: Authority, patience: Patience, faults: BrokerFaults
+    ) -> None:
         self.namespace = namespace
+        self.authority = authority
+        self.patience = patience
+        self.faults = faults
+        loop = asyncio.get_running_loop()
         self._alarms: dict[Entity, Alarm] = {entity: Alarm(entity, loop) for entity in namespace}
         self._dispatchers = {
             entity: Dispatcher(entity, alarm, loop)

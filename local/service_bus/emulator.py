@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from math import inf
 
+from local.service_bus.description import InvalidEntitiesError
 from local.service_bus.entities import Entity
-from local.service_bus.namespace import InvalidEntitiesError, Namespace
+from local.service_bus.namespace import Namespace
 from local.service_bus.queues import Queue, Topic
 from local.service_bus.rules import Settings, Status
 

@@ -61,6 +61,11 @@ class Entries(dict[int, Entry]):
         self.size -= self[number].message.size
         super().__delitem__(number)
 
+    def reword(self, entry: Entry, message: Message) -> None:
+        """Let an entry that is here hold another message."""
+        self.size += message.size - entry.message.size
+        entry.message = message
+
 
 @dataclass(slots=True)
 class DuplicateHistory:
@@ -147,6 +152,11 @@ class Entity(ABC):
                 count -= 1
                 yield entry
 
+    @property
+    def size(self) -> int:
+        """How many bytes of messages are in it."""
+        return self._entries.size
+
     def count(self, *states: State) -> int:
         """Return how many messages are in one of the states, or in any when none is named."""
         self.advance()
@@ -168,7 +178,7 @@ class Entity(ABC):
     def _check(self, size: int) -> None:
         if not self.status.takes:
             raise Refusal(Condition.ENTITY_DISABLED, f"{self.name} is disabled for sending")
-        if self._entries.size + size > self.settings.max_size:
+        if self.size + size > self.settings.max_size:
             raise Refusal(Condition.QUOTA_EXCEEDED, f"{self.name} has reached its maximum size")
 
     def _do_due(self, now: float) -> None:

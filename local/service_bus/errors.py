@@ -13,6 +13,7 @@ class Condition(StrEnum):
     ENTITY_DISABLED = "com.microsoft:entity-disabled"
     FRAMING_ERROR = "amqp:connection:framing-error"
     INTERNAL_ERROR = "amqp:internal-error"
+    LINK_DETACHED = "amqp:link:detach-forced"
     LOCK_LOST = "com.microsoft:message-lock-lost"
     MESSAGE_NOT_FOUND = "com.microsoft:message-not-found"
     MESSAGE_TOO_LARGE = "amqp:link:message-size-exceeded"
@@ -20,7 +21,9 @@ class Condition(StrEnum):
     NOT_FOUND = "amqp:not-found"
     NOT_IMPLEMENTED = "amqp:not-implemented"
     QUOTA_EXCEEDED = "amqp:resource-limit-exceeded"
+    SERVER_BUSY = "com.microsoft:server-busy"
     UNATTACHED_HANDLE = "amqp:session:unattached-handle"
+    UNAUTHORIZED = "amqp:unauthorized-access"
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal of one request, not a fault of the broker

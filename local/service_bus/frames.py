@@ -33,18 +33,19 @@ def sasl_mechanisms() -> bytes:
     return encoding.described(Code.SASL_MECHANISMS, encoding.sequence([encoding.array(names)]))
 
 
-def sasl_welcome() -> bytes:
-    """Let the client in."""
-    return encoding.described(Code.SASL_OUTCOME, encoding.sequence([encoding.ubyte(0)]))
+def sasl_outcome(*, welcome: bool) -> bytes:
+    """Let the client in, or not."""
+    return encoding.described(Code.SASL_OUTCOME, encoding.sequence([encoding.ubyte(not welcome)]))
 
 
-def open_(container: str) -> bytes:
-    """Open the connection from the broker's side; it asks for no heartbeats."""
+def open_(container: str, idle_timeout: float) -> bytes:
+    """Open the connection from the broker's side, and ask for heartbeats within so many seconds."""
     fields = [
         encoding.string(container),
         encoding.NULL,
         encoding.uint(MAX_FRAME_SIZE),
         encoding.ushort(HIGHEST_CHANNEL),
+        encoding.uint(round(idle_timeout * 1000)),
     ]
     return encoding.described(Code.OPEN, encoding.sequence(fields))
 

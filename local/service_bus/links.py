@@ -1,32 +1,20 @@
-"""The two kinds of links and their credit (OASIS AMQP 1.0, part 2, sections 2.6 and 2.7).
+"""Links, and the kind over which clients send (OASIS AMQP 1.0, part 2, sections 2.6 and 2.7).
 
 Named from the broker's side: over a `ReceivingLink` a client sends, over a `SendingLink` it receives.
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from local.service_bus import decoding, frames
-from local.service_bus.deliveries import render
-from local.service_bus.dispatch import Dispatcher
-from local.service_bus.entities import Entry
-from local.service_bus.errors import Condition, Malformed, Refusal
+from local.service_bus import frames
+from local.service_bus.errors import Malformed, Refusal
 from local.service_bus.performatives import Code, Flow, Transfer
-from local.service_bus.settlement import settle
+from local.service_bus.rules import MAX_MESSAGE_SIZE, check_size
+from local.service_bus.watch import Watch
 
-# Service Bus, Standard tier.
-MAX_MESSAGE_SIZE = 262144
 _CREDIT = 1000
 _ACCEPTED = frames.outcome(Code.ACCEPTED)
-
-
-def check_size(size: int) -> None:
-    """Refuse more bytes than a message may have."""
-    if size > MAX_MESSAGE_SIZE:
-        text = f"{size} bytes are more than the {MAX_MESSAGE_SIZE} that a message may have"
-        raise Refusal(Condition.MESSAGE_TOO_LARGE, text)
 
 
 class Channel(Protocol):
@@ -54,12 +42,54 @@ class Channel(Protocol):
         ...
 
 
-class ReceivingLink:
+class Terms(NamedTuple):
+    """What a link was agreed to be; the path is that of its address, in lower case."""
+
+    name: str
+    handle: int
+    path: str
+
+
+class Link(ABC):
+    """One end of a link."""
+
+    def __init__(self, channel: Channel, terms: Terms) -> None:
+        self.channel = channel
+        self.terms = terms
+        self._watch: Watch | None = None
+
+    def watch(self, seconds: float, expired: Callable[[], object]) -> None:
+        """Call back once the link has not been used for some time."""
+        self._watch = Watch(seconds, expired)
+
+    def touch(self) -> None:
+        """Note that the link is used."""
+        if self._watch is not None:
+            self._watch.touch()
+
+    def close(self) -> None:
+        """Let go of what the link holds."""
+        if self._watch is not None:
+            self._watch.stop()
+
+    @abstractmethod
+    def on_flow(self, flow: Flow) -> None:
+        """Take note of what the client can take or send."""
+
+    @abstractmethod
+    def on_transfer(self, transfer: Transfer) -> None:
+        """Take one frame of a delivery."""
+
+    @abstractmethod
+    def pump(self) -> None:
+        """Send what waits, after the way became free."""
+
+
+class ReceivingLink(Link):
     """A client sends; each delivery is put together and handed to `take`, whose refusal rejects it."""
 
-    def __init__(self, channel: Channel, handle: int, take: Callable[[bytes, int], None]) -> None:
-        self._channel = channel
-        self._handle = handle
+    def __init__(self, channel: Channel, terms: Terms, take: Callable[[bytes, int], None]) -> None:
+        super().__init__(channel, terms)
         self._take = take
         self._received = 0
         self._granted = 0
@@ -71,7 +101,7 @@ class ReceivingLink:
     def grant(self) -> None:
         """Give the client credit up to the usual amount."""
         self._granted = _CREDIT
-        self._channel.send_flow((self._handle, self._received, _CREDIT))
+        self.channel.send_flow((self.terms.handle, self._received, _CREDIT))
 
     def on_flow(self, flow: Flow) -> None:
         """Answer if asked; a sender's own credit says nothing here, yet the Python SDK sends some."""
@@ -94,10 +124,13 @@ class ReceivingLink:
         payload, size, delivery_id = b"".join(self._parts), self._size, self._delivery_id
         assert delivery_id is not None
         self._parts, self._size, self._delivery_id = [], 0, None
+        self._count()
         if not last.aborted:
             state = self._outcome(payload, size)
             if not last.settled:
-                self._channel.send(frames.disposition(delivery_id, state, by_receiver=True))
+                self.channel.send(frames.disposition(delivery_id, state, by_receiver=True))
+
+    def _count(self) -> None:
         self._received += 1
         self._granted -= 1
         if self._granted < _CREDIT // 2:
@@ -113,124 +146,3 @@ class ReceivingLink:
 
     def pump(self) -> None:
         """Nothing waits here."""
-
-    def close(self) -> None:
-        """Nothing is held here."""
-
-
-class SendingLink(ABC):
-    """A client receives, as much as its credit allows."""
-
-    def __init__(self, channel: Channel, handle: int) -> None:
-        self.channel = channel
-        self.handle = handle
-        self._delivery_count = 0
-        self._credit = 0
-        self._drain = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether a delivery could be sent now."""
-        return self._credit > 0 and not self.channel.blocked
-
-    def on_flow(self, flow: Flow) -> None:
-        """Take over the client's credit, which is absolute, and use it."""
-        self._credit = (flow.delivery_count + flow.link_credit - self._delivery_count) & 0xFFFFFFFF
-        if self._credit > frames.WINDOW:
-            # The client counted before it saw our latest deliveries: more are under way than it still wants.
-            self._credit = 0
-        self._drain = flow.drain
-        self.pump()
-        if flow.echo and not flow.drain:
-            self.channel.send_flow((self.handle, self._delivery_count, self._credit))
-
-    def on_transfer(self, transfer: Transfer) -> None:
-        """Refuse: over this link the broker sends."""
-        raise Refusal(Condition.NOT_ALLOWED, f"handle {transfer.handle} belongs to a link of a receiver")
-
-    def pump(self) -> None:
-        """Send what waits; use up the rest of the credit if the client asked for that."""
-        self._send_waiting()
-        if self._drain and not self.channel.blocked:
-            self._drain = False
-            self._delivery_count += self._credit
-            self._credit = 0
-            self.channel.send_flow((self.handle, self._delivery_count, 0), drain=True)
-
-    def close(self) -> None:
-        """Send no more."""
-        self._credit = 0
-
-    @abstractmethod
-    def _send_waiting(self) -> None:
-        """Send what there is, as far as it goes."""
-
-    def _transfer(self, tag: bytes, payload: bytes, *, settled: bool) -> int:
-        self._credit -= 1
-        self._delivery_count += 1
-        return self.channel.transfer(self.handle, tag, payload, settled=settled)
-
-
-class ResponseLink(SendingLink):
-    """Carries the responses of a management node."""
-
-    def __init__(self, channel: Channel, handle: int, node: str, address: str) -> None:
-        super().__init__(channel, handle)
-        self.node = node
-        self.address = address
-        self._waiting: deque[bytes] = deque()
-
-    def respond(self, payload: bytes) -> None:
-        """Send a response as soon as the client takes it."""
-        self._waiting.append(payload)
-        self._send_waiting()
-
-    def _send_waiting(self) -> None:
-        while self._waiting and self.ready:
-            self._transfer(b"response", self._waiting.popleft(), settled=True)
-
-
-class DeliveryLink(SendingLink):
-    """Carries the messages of a queue: locked until the client settles them, or settled at once."""
-
-    def __init__(
-        self, channel: Channel, handle: int, dispatcher: Dispatcher, *, settles_at_once: bool
-    ) -> None:
-        super().__init__(channel, handle)
-        self.settles_at_once = settles_at_once
-        self._dispatcher = dispatcher
-        self._tokens: dict[int, bytes] = {}
-        dispatcher.add(self)
-
-    def deliver(self, entry: Entry) -> None:
-        """Send a message; peek-locked, its delivery tag is the lock token."""
-        locked = not self.settles_at_once
-        tag = entry.lock_token if locked else b"\x00" * 16
-        delivery_id = self._transfer(tag, render(entry, locked=locked), settled=not locked)
-        if locked:
-            self._tokens[delivery_id] = tag
-
-    def flush(self) -> None:
-        """Hand the deliveries to the network."""
-        self.channel.flush()
-
-    def settle(self, delivery_id: int, state: decoding.Described) -> bytes | None:
-        """Settle a delivery; return the encoded outcome, or None if it is not one of this link.
-
-        Raises:
-            Refusal: The queue refuses.
-        """
-        token = self._tokens.get(delivery_id)
-        if token is None:
-            return None
-        outcome = settle(self._dispatcher.queue, token, state)
-        del self._tokens[delivery_id]
-        return outcome
-
-    def close(self) -> None:
-        """Send no more; what is locked stays so until its lock expires."""
-        super().close()
-        self._dispatcher.remove(self)
-
-    def _send_waiting(self) -> None:
-        self._dispatcher.dispatch()

@@ -1,26 +1,25 @@
-"""Requests and responses: tokens over ``$cbs``, operations on an entity over ``<entity>/$management``.
+"""Operations on an entity over ``<entity>/$management`` (Azure, service-bus-amqp-request-response).
 
-(Azure, service-bus-amqp-request-response. Map keys are strings there, and the SDKs insist on it.)
+Map keys are strings there, and the SDKs insist on it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 from uuid import UUID
 
-from local.service_bus import decoding, encoding, slicing
+from local.service_bus import decoding, encoding, settlement, slicing
 from local.service_bus.decoding import optional
 from local.service_bus.deliveries import render
 from local.service_bus.entities import Entity
-from local.service_bus.errors import Condition, Malformed, Refusal
-from local.service_bus.links import MAX_MESSAGE_SIZE, check_size
-from local.service_bus.message import Message, Section, sections
+from local.service_bus.errors import Condition, Refusal
+from local.service_bus.message import Message
 from local.service_bus.namespace import Namespace
-from local.service_bus.queues import Queue
+from local.service_bus.queues import NO_CHANGES, Changes, Queue
+from local.service_bus.requests import Node, Request, response
+from local.service_bus.rules import MAX_MESSAGE_SIZE, check_size
 
-CBS = "$cbs"
 SUFFIX = "/$management"
 
-_OK, _ACCEPTED, _NO_CONTENT = 200, 202, 204
+_OK, _NO_CONTENT = 200, 204
 _STATUS = {
     Condition.ARGUMENT_ERROR: 400,
     Condition.DECODE_ERROR: 400,
@@ -31,54 +30,13 @@ _STATUS = {
     Condition.NOT_ALLOWED: 405,
     Condition.NOT_IMPLEMENTED: 501,
     Condition.QUOTA_EXCEEDED: 403,
+    Condition.SERVER_BUSY: 503,
 }
 _PEEK_LOCK = 1
 # A page of peeked messages stays near the size of one message.
 _PAGE_BYTES = MAX_MESSAGE_SIZE
 
 type Arguments = dict[object, object]
-type Node = Callable[["Request"], bytes]
-
-
-class Request(NamedTuple):
-    """A request; its message id stays encoded, for the client compares type and all."""
-
-    message_id: bytes
-    reply_to: str | None
-    operation: object
-    body: object
-
-    @classmethod
-    def parse(cls, payload: bytes) -> "Request":
-        """Read the payload of a transfer.
-
-        Raises:
-            Malformed: It has no message id or is no message at all.
-        """
-        raw = {code: value for code, value, _ in sections(payload)}
-        properties = slicing.elements(raw.get(Section.PROPERTIES, encoding.EMPTY_LIST))
-        if not properties or properties[0] == encoding.NULL:
-            raise Malformed("a request needs a message id")
-        reply_to = [decoding.decode(value)[0] for value in properties[4:5]]
-        told, _ = decoding.decode(raw.get(Section.APPLICATION_PROPERTIES, encoding.mapping([])))
-        return cls(
-            message_id=properties[0],
-            reply_to=optional(reply_to, 0, str),
-            operation=told.get("operation") if isinstance(told, dict) else None,
-            body=decoding.decode(raw.get(Section.VALUE, encoding.NULL))[0],
-        )
-
-
-def grant_token(request: Request) -> bytes:
-    """Answer at ``$cbs``: any token will do, as for Microsoft's emulator."""
-    known = request.operation == "put-token"
-    status = _ACCEPTED if known else _STATUS[Condition.NOT_IMPLEMENTED]
-    told = [encoding.string("status-code"), encoding.integer(status)]
-    told += [
-        encoding.string("status-description"),
-        encoding.string("Accepted" if known else "unknown operation"),
-    ]
-    return _response(request, told, encoding.NULL)
 
 
 def management(namespace: Namespace, address: str) -> Node:
@@ -89,32 +47,22 @@ def management(namespace: Namespace, address: str) -> Node:
     """
     namespace.find(address)
 
-    def answer(request: Request) -> bytes:
-        try:
-            status, body = _perform(namespace, address, request)
-        except Refusal as refusal:
-            told = [encoding.string("errorCondition"), encoding.symbol(refusal.condition)]
-            told += _status(_STATUS.get(refusal.condition, 500), refusal.description)
-            return _response(request, told, encoding.NULL)
-        return _response(request, _status(status, "OK"), encoding.mapping(body))
+    def perform(request: Request) -> bytes:
+        status, body = _perform(namespace, address, request)
+        return response(request, _status(status, "OK"), encoding.mapping(body))
 
-    return answer
+    return Node(perform, _refuse)
+
+
+def _refuse(request: Request, refusal: Refusal) -> bytes:
+    told = [encoding.string("errorCondition"), encoding.symbol(refusal.condition)]
+    told += _status(_STATUS.get(refusal.condition, 500), refusal.description)
+    return response(request, told, encoding.NULL)
 
 
 def _status(code: int, description: str) -> list[bytes]:
     told = [encoding.string("statusCode"), encoding.integer(code)]
     return [*told, encoding.string("statusDescription"), encoding.string(description)]
-
-
-def _response(request: Request, told: list[bytes], body: bytes) -> bytes:
-    properties = encoding.sequence([encoding.NULL] * 5 + [request.message_id])
-    return b"".join(
-        (
-            encoding.described(Section.PROPERTIES, properties),
-            encoding.described(Section.APPLICATION_PROPERTIES, encoding.mapping(told)),
-            encoding.described(Section.VALUE, body),
-        )
-    )
 
 
 def _perform(namespace: Namespace, address: str, request: Request) -> tuple[int, list[bytes]]:
@@ -132,7 +80,7 @@ def _perform(namespace: Namespace, address: str, request: Request) -> tuple[int,
         case "com.microsoft:receive-by-sequence-number":
             return _OK, _receive_deferred(namespace.source(address), arguments)
         case "com.microsoft:update-disposition":
-            return _OK, _update_disposition(namespace.source(address), arguments)
+            return _OK, _update_disposition(namespace.source(address), arguments, _changes(request))
     raise Refusal(Condition.NOT_IMPLEMENTED, f"{request.operation} is not supported")
 
 
@@ -198,7 +146,7 @@ def _renew(queue: Queue, arguments: Arguments) -> list[bytes]:
     return [encoding.string("expirations"), _array(expirations)]
 
 
-def _update_disposition(queue: Queue, arguments: Arguments) -> list[bytes]:
+def _update_disposition(queue: Queue, arguments: Arguments, changes: Changes) -> list[bytes]:
     wish = _argument(arguments, "disposition-status", str)
     told = [arguments.get("deadletter-reason"), arguments.get("deadletter-description")]
     reason, description = optional(told, 0, str), optional(told, 1, str)
@@ -207,14 +155,21 @@ def _update_disposition(queue: Queue, arguments: Arguments) -> list[bytes]:
             case "completed":
                 queue.complete(token)
             case "abandoned":
-                queue.abandon(token)
+                queue.abandon(token, changes)
             case "defered":  # so it is spelt there
-                queue.defer(token)
+                queue.defer(token, changes)
             case "suspended":
-                queue.dead_letter(token, reason, description)
+                queue.dead_letter(token, reason, description, changes)
             case _:
                 raise Refusal(Condition.NOT_IMPLEMENTED, f"settling as {wish} is not supported")
     return []
+
+
+def _changes(request: Request) -> Changes:
+    for key, value in slicing.pairs(request.raw_body):
+        if decoding.decode(key)[0] == "properties-to-modify":
+            return settlement.changes(value)
+    return NO_CHANGES
 
 
 def _lock_tokens(arguments: Arguments) -> Sequence[bytes]:

@@ -5,7 +5,7 @@ OASIS AMQP 1.0, part 3, section 2 has the sections.
 
 import secrets
 import struct
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum, unique
 from functools import lru_cache
@@ -104,13 +104,11 @@ class Message:
         """Bytes that count against the size limit."""
         return len(self.bare) + sum(map(len, self.annotations))
 
-    def with_properties(self, added: dict[str, str]) -> "Message":
-        """Return a copy with application properties added or replaced; the others stay as they came."""
+    def with_properties(self, added: Mapping[str, bytes]) -> "Message":
+        """Return a copy with encoded application properties added or replaced, the others as they came."""
         pieces = list(sections(self.bare))
         kept = _application_properties(pieces, without=added.keys())
-        items = kept + [
-            part for key, value in added.items() for part in (encoding.string(key), encoding.string(value))
-        ]
+        items = kept + [part for key, value in added.items() for part in (encoding.string(key), value)]
         mapping = encoding.described(Section.APPLICATION_PROPERTIES, encoding.mapping(items))
         head = [section for code, _, section in pieces if code == Section.PROPERTIES]
         body = [section for code, _, section in pieces if code > Section.APPLICATION_PROPERTIES]

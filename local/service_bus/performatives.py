@@ -128,23 +128,26 @@ class Transfer(NamedTuple):
 
 
 class Disposition(NamedTuple):
-    """What became of a range of deliveries, both ends included."""
+    """What became of a range of deliveries, both ends included; a state with details also as it came."""
 
     by_receiver: bool
     first: int
     last: int
     settled: bool
     state: decoding.Described | None
+    raw_state: bytes
 
     @classmethod
-    def read(cls, fields: Sequence[object]) -> "Disposition":
-        """Read the decoded fields."""
+    def read(cls, fields: Sequence[object], body: bytes) -> "Disposition":
+        """Read the decoded fields of a frame's body."""
         first = required(fields, 1, int)
         last = optional(fields, 2, int)
+        state = optional(fields, 4, decoding.Described)
         return cls(
             by_receiver=required(fields, 0, bool),
             first=first,
             last=first if last is None else last,
             settled=optional(fields, 3, bool) or False,
-            state=optional(fields, 4, decoding.Described),
+            state=state,
+            raw_state=slicing.elements(body, 3)[4] if state is not None and state.value else b"",
         )

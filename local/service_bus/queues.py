@@ -3,16 +3,22 @@
 import heapq
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
+from types import MappingProxyType
 
+from local.service_bus import encoding
 from local.service_bus.entities import Clock, Entity, Entry, State
 from local.service_bus.errors import Condition, Refusal
-from local.service_bus.rules import Settings
+from local.service_bus.rules import Settings, check_size
 
 DEAD_LETTER_SUFFIX = "/$DeadLetterQueue"
 REASON, DESCRIPTION = "DeadLetterReason", "DeadLetterErrorDescription"
+
+# Application properties to change while settling; the values are encoded.
+type Changes = Mapping[str, bytes]
+NO_CHANGES: Changes = MappingProxyType({})
 
 
 def queue(name: str, settings: Settings, clock: Clock) -> "Queue":
@@ -100,9 +106,9 @@ class Queue(Entity):
         entry = self._unlock(token)
         del self._entries[entry.sequence_number]
 
-    def abandon(self, token: bytes) -> None:
+    def abandon(self, token: bytes, changes: Changes = NO_CHANGES) -> None:
         """Count a failed delivery and give the message back, or dead-letter it when there were too many."""
-        self._fail(self._unlock(token))
+        self._fail(self._unlock(token, changes))
         self.changed()
 
     def release(self, token: bytes) -> None:
@@ -110,13 +116,15 @@ class Queue(Entity):
         self._give_back(self._unlock(token))
         self.changed()
 
-    def defer(self, token: bytes) -> None:
+    def defer(self, token: bytes, changes: Changes = NO_CHANGES) -> None:
         """Keep a locked message aside: from now on it is received by its sequence number alone."""
-        entry = self._unlock(token)
+        entry = self._unlock(token, changes)
         entry.deferred = True
         entry.state = State.DEFERRED
 
-    def dead_letter(self, token: bytes, reason: str | None, description: str | None) -> None:
+    def dead_letter(
+        self, token: bytes, reason: str | None, description: str | None, changes: Changes = NO_CHANGES
+    ) -> None:
         """Move a locked message to the dead-letter queue.
 
         Raises:
@@ -124,7 +132,7 @@ class Queue(Entity):
         """
         if self.dead_letters is None:
             raise Refusal(Condition.NOT_ALLOWED, "a dead-letter queue has no dead-letter queue")
-        self._bury(self._unlock(token), reason, description)
+        self._bury(self._unlock(token, changes), reason, description)
 
     def renew(self, token: bytes) -> float:
         """Hold a lock for another lock duration; return until when, in seconds since 1970 UTC."""
@@ -169,13 +177,18 @@ class Queue(Entity):
         entry.locked_until = self.clock() + self.settings.lock_duration
         self._locked[entry.lock_token] = entry
 
-    def _unlock(self, token: bytes) -> Entry:
+    def _unlock(self, token: bytes, changes: Changes = NO_CHANGES) -> Entry:
         self.advance()
-        entry = self._locked.pop(token, None)
+        entry = self._locked.get(token)
         if entry is None:
             raise Refusal(
                 Condition.LOCK_LOST, "the lock has expired, or the message has been settled already"
             )
+        if changes:
+            changed = entry.message.with_properties(changes)
+            check_size(changed.size)
+            self._entries.reword(entry, changed)
+        del self._locked[token]
         return entry
 
     def _fail(self, entry: Entry) -> None:
@@ -211,7 +224,7 @@ class Queue(Entity):
         del self._entries[entry.sequence_number]
         told = {REASON: reason, DESCRIPTION: description}
         entry.message = entry.message.with_properties(
-            {key: text for key, text in told.items() if text is not None}
+            {key: encoding.string(text) for key, text in told.items() if text is not None}
         )
         self.dead_letters.admit(entry)
 

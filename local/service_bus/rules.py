@@ -1,8 +1,13 @@
-"""The rules of one entity: its status and its settings."""
+"""The rules of one entity: its status, its settings, and how large a message may be."""
 
 from dataclasses import dataclass
 from enum import Enum, unique
 from math import inf
+
+from local.service_bus.errors import Condition, Refusal
+
+# Service Bus, Standard tier.
+MAX_MESSAGE_SIZE = 262144
 
 
 @unique
@@ -46,3 +51,14 @@ class Settings:
     dead_letter_on_expiration: bool = False
     max_size: float = 1024 * 2**20
     status: Status = Status.ACTIVE
+
+
+def check_size(size: int) -> None:
+    """Refuse more bytes than a message may have.
+
+    Raises:
+        Refusal: There are more.
+    """
+    if size > MAX_MESSAGE_SIZE:
+        text = f"{size} bytes are more than the {MAX_MESSAGE_SIZE} that a message may have"
+        raise Refusal(Condition.MESSAGE_TOO_LARGE, text)

@@ -47,6 +47,17 @@ def elements(data: bytes, at: int = 0) -> list[bytes]:
     return found
 
 
+def contents(data: bytes) -> bytes:
+    """Return the encoded value of a described one, without its descriptor.
+
+    Raises:
+        Malformed: It has no descriptor, or a broken one.
+    """
+    if data[:1] != b"\x00":
+        raise Malformed("expected a described value")
+    return data[skip(data, 1) :]
+
+
 def first(data: bytes) -> object:
     """Decode the first element of an encoded list; None when there is none.
 

@@ -25,6 +25,7 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "outcomes": outcomes.measure,
     "rate": rate.measure,
     "broker": broker.measure,
+    "memory": broker.memory,
     "replays": replays.measure,
 }
 

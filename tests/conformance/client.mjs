@@ -87,10 +87,14 @@ const longs = (numbers) => numbers.map((number) => Long.fromString(number));
 
 const settlements = {
   complete: (from, received) => from.completeMessage(received),
-  abandon: (from, received) => from.abandonMessage(received),
-  defer: (from, received) => from.deferMessage(received),
-  dead_letter: (from, received, { reason, description }) =>
-    from.deadLetterMessage(received, { deadLetterReason: reason, deadLetterErrorDescription: description }),
+  abandon: (from, received, { changes }) => from.abandonMessage(received, changes),
+  defer: (from, received, { changes }) => from.deferMessage(received, changes),
+  dead_letter: (from, received, { reason, description, changes }) =>
+    from.deadLetterMessage(received, {
+      deadLetterReason: reason,
+      deadLetterErrorDescription: description,
+      ...changes,
+    }),
 };
 
 const methods = {

@@ -1,5 +1,6 @@
 """One broker for all promises, with a clock that can be moved, and the clients that connect to it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -10,8 +11,10 @@ from itertools import count
 
 import pytest
 
+from local.faults import Faults, read
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
+from local.service_bus.faults import BrokerFaults, BrokerRule
 from tests.conformance.clients import Client
 from tests.conformance.node_client import node
 from tests.conformance.python_clients import asynchronous, blocking
@@ -47,6 +50,7 @@ class Bus:
 
     connection_string: str
     clock: Clock
+    faults: BrokerFaults
     stack: ExitStack
     numbers: dict[str, Iterator[int]] = field(default_factory=lambda: {kind: count() for kind in _KINDS})
     clients: dict[str, Client] = field(default_factory=dict)
@@ -61,6 +65,10 @@ class Bus:
             opened = LANGUAGES[language](self.connection_string)
             self.clients[language] = self.stack.enter_context(opened)
         return self.clients[language]
+
+    def fail(self, **rule: object) -> None:
+        """Ask for a fault."""
+        self.faults.replace(read(json.dumps([rule]).encode(), BrokerRule))
 
     def wait(self, seconds: float) -> None:
         """Let time pass for the broker."""
@@ -77,8 +85,13 @@ def _entities() -> Mapping[str, object]:
         for kind, properties in _KINDS.items()
         for number in range(_EACH)
     ]
+    brief = {"defaultMessageTimeToLive": "PT30S", "deadLetteringOnMessageExpiration": True}
     topics = [
         {"name": f"topic-{name}", "subscriptions": [{"name": "one"}, {"name": "two"}]} for name in LANGUAGES
+    ] + [
+        {"name": f"{kind}-{name}", "subscriptions": [{"name": "brief", "properties": brief}]}
+        for name in LANGUAGES
+        for kind in ("passing", "planned", "kept")
     ]
     return {"queues": queues, "topics": topics}
 
@@ -86,10 +99,10 @@ def _entities() -> Mapping[str, object]:
 @pytest.fixture(scope="session")
 def bus() -> Iterator[Bus]:
     """Yield the broker; its clients open with their first use and close in the end."""
-    clock = Clock()
+    clock, faults = Clock(), Faults[BrokerRule](seed=1)
     namespace = Namespace.from_dict(_entities(), clock=clock)
-    with in_thread(partial(serve, namespace)) as environment, ExitStack() as stack:
-        yield Bus(environment["ServiceBus"], clock, stack)
+    with in_thread(partial(serve, namespace, faults=faults)) as environment, ExitStack() as stack:
+        yield Bus(environment["ServiceBus"], clock, faults, stack)
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in LANGUAGES])

@@ -1,6 +1,7 @@
 """The JavaScript SDK as a client of the promises: a Node process that is asked by lines of JSON."""
 
 import json
+import os
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,14 +53,27 @@ class NodeClient:
         reason: str | None = None,
         description: str | None = None,
     ) -> None:
-        why = {"reason": reason, "description": description}
-        self._ask("settle", address=address, handle=message.handle, how=how, **why)
+        self.settle_changed(address, message, how, {}, reason=reason, description=description)
 
     def renew(self, address: str, message: Received) -> datetime:
         return _instant(self._ask("renew", address=address, handle=message.handle))
 
     def accept_session(self, address: str) -> None:
         self._ask("accept_session", address=address)
+
+    def settle_changed(
+        self,
+        address: str,
+        message: Received,
+        how: Settlement,
+        changes: Mapping[str, object],
+        *,
+        reason: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Settle a message and change its application properties, which the Python SDK cannot do."""
+        why = {"reason": reason, "description": description, "changes": changes}
+        self._ask("settle", address=address, handle=message.handle, how=how, **why)
 
     def create_rule(self, topic: str, subscription: str) -> None:
         """Add a rule with a filter to a subscription, which the Python SDK cannot do over AMQP."""
@@ -84,11 +98,12 @@ class NodeClient:
 
 
 @contextmanager
-def node(connection_string: str) -> Iterator[NodeClient]:
-    """Yield a client over the JavaScript SDK."""
+def node(connection_string: str, bundle: Path | None = None) -> Iterator[NodeClient]:
+    """Yield a client over the JavaScript SDK; over TLS with a file of authorities to believe."""
     command = ["node", str(_PROGRAM), connection_string]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+    env = os.environ | ({} if bundle is None else {"NODE_EXTRA_CA_CERTS": str(bundle)})
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env) as process:
         made = NodeClient(process)
         try:
             yield made

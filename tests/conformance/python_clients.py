@@ -32,7 +32,12 @@ from tests.conformance.clients import (
 type Resolve = Callable[[Any], Any]
 type CloseAll = Callable[[Sequence[Any]], None]
 
-_OTHER_NAMES = {"": "GeneralError", "Authorization": "UnauthorizedAccess"}
+_OTHER_NAMES = {
+    "": "GeneralError",
+    "Authentication": "UnauthorizedAccess",
+    "Authorization": "UnauthorizedAccess",
+    "ServerBusy": "ServiceBusy",
+}
 
 
 class PythonClient:

@@ -137,7 +137,7 @@ def test_properties_are_added_beside_the_others() -> None:
     kept = [encoding.string("n"), long_zero, encoding.string("DeadLetterReason"), encoding.string("old")]
     payload = _section(Section.APPLICATION_PROPERTIES, encoding.mapping(kept))
     message = Message.parse(payload + _section(Section.DATA, encoding.binary(b"body")))
-    changed = message.with_properties({"DeadLetterReason": "new"})
+    changed = message.with_properties({"DeadLetterReason": encoding.string("new")})
     raw = {code: value for code, value, _ in sections(changed.bare)}
     assert decoding.decode(raw[Section.APPLICATION_PROPERTIES])[0] == {"n": 0, "DeadLetterReason": "new"}
     assert long_zero in changed.bare

@@ -1,11 +1,14 @@
 import json
+import re
 from math import inf
 from pathlib import Path
 
 import pytest
 
+from local import service_bus
+from local.service_bus.description import InvalidEntitiesError
 from local.service_bus.errors import Condition, Refusal
-from local.service_bus.namespace import InvalidEntitiesError, Namespace
+from local.service_bus.namespace import Namespace
 from local.service_bus.rules import Status
 
 ENTITIES = Path(__file__).parents[2] / "infra" / "service-bus.json"
@@ -111,3 +114,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None
         Namespace.from_file(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+def test_the_page_on_the_broker_names_every_file() -> None:
+    """Whoever reads how the files fit finds each of them there, and none that is gone."""
+    folder = Path(service_bus.__file__).parent
+    named = set(re.findall(r"`(\w+\.py)`", (folder / "README.md").read_text(encoding="utf-8")))
+    assert named == {file.name for file in folder.glob("*.py")}

@@ -404,13 +404,15 @@ def test_nothing_is_due_in_an_idle_queue(make: Make) -> None:
     assert subject.next_due() == inf
 
 
+CHANGES = {"colour": encoding.string("blue")}
 SETTLEMENTS: list[Callable[[Queue, bytes], object]] = [
     Queue.complete,
     Queue.abandon,
     Queue.release,
     Queue.renew,
     Queue.defer,
-    lambda queue, token: queue.dead_letter(token, "reason", None),
+    lambda queue, token: queue.abandon(token, CHANGES),
+    lambda queue, token: queue.dead_letter(token, "reason", None, CHANGES),
 ]
 
 
@@ -543,6 +545,8 @@ class QueueMachine(RuleBasedStateMachine):
         states = {state: self.subject.count(state) for state in State}
         assert states == {state: len(self.numbers(state)) for state in State}
         assert sum(states.values()) == self.subject.count()
+        for entity in (self.subject, self.dead):
+            assert entity.size == sum(entry.message.size for entry in entity.peek(0, 10000))
         if states[State.LOCKED] or states[State.SCHEDULED]:
             assert self.subject.next_due() < inf
 

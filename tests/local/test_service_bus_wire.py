@@ -1,12 +1,9 @@
 import json
-import re
 import socket
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.parts import in_thread
-from local.service_bus import Namespace, decoding, encoding, frames, serve
+from local.service_bus import Namespace, decoding, encoding, frames, serve, slicing
 from local.service_bus import __main__ as program
 from local.service_bus.entities import State
 from local.service_bus.message import Message, Section, sections
 from local.service_bus.performatives import Code
 from local.service_bus.queues import Queue
+from tests.local.amqp import Client, condition, connect, outcome, port_of
 
 NULL = encoding.NULL
 BODY = encoding.described(Section.DATA, encoding.binary(b"body"))
@@ -35,114 +33,9 @@ def namespace() -> Namespace:
 def port(namespace: Namespace) -> Iterator[int]:
     """Serve the namespace; whatever a test did, the broker must still serve afterwards."""
     with in_thread(lambda: serve(namespace)) as environment:
-        found = re.search(r"localhost:(\d+)", environment["ServiceBus"])
-        assert found is not None
-        yield int(found[1])
-        with connect(int(found[1])) as client:
+        yield port_of(environment)
+        with connect(port_of(environment)) as client:
             client.attach(9, "q", receives=False)
-
-
-class Client:
-    """A client that says exactly what a test wants said."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
-        self._received = b""
-
-    def send(self, *bodies: bytes, channel: int = 1) -> None:
-        """Send frames in one write."""
-        self.socket.sendall(b"".join(frames.frame(channel, body) for body in bodies))
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes; fewer when the broker ends the connection."""
-        while len(self._received) < size:
-            data = self.socket.recv(65536)
-            if not data:
-                break
-            self._received += data
-        data, self._received = self._received[:size], self._received[size:]
-        return data
-
-    def next(self) -> tuple[int, list[object], bytes]:
-        """Return the code, the fields and the payload of the next frame."""
-        (size,) = struct.unpack(">I", self.read(4))
-        body = self.read(size - 4)[4:]
-        if not body:
-            return -1, [], b""
-        fields, at = decoding.fields(body)
-        return body[2], fields, body[at:]
-
-    def expect(self, code: Code) -> list[object]:
-        """Return the fields of the next frame, which must be of that kind."""
-        got, fields, _ = self.next()
-        assert got == code, f"{got:#x} {fields}"
-        return fields
-
-    def open(self, *, max_frame_size: bytes = NULL, idle_timeout: bytes = NULL, window: int = 1000) -> None:
-        """Get through the handshake as the SDKs do, all in one go; begin a session on channel 1."""
-        fields = [encoding.string("test"), NULL, max_frame_size, NULL, idle_timeout]
-        opening = encoding.described(Code.OPEN, encoding.sequence(fields))
-        init = encoding.described(Code.SASL_INIT, encoding.sequence([encoding.symbol("ANONYMOUS")]))
-        self.socket.sendall(frames.SASL_HEADER + frames.frame(0, init, sasl=True) + frames.AMQP_HEADER)
-        self.send(opening, channel=0)
-        begin = [NULL, encoding.uint(0), encoding.uint(window), encoding.uint(1000)]
-        self.send(encoding.described(Code.BEGIN, encoding.sequence(begin)))
-        assert self.read(8) == frames.SASL_HEADER
-        assert self.expect(Code.SASL_MECHANISMS) == [["MSSBCBS", "ANONYMOUS", "PLAIN", "EXTERNAL"]]
-        assert self.expect(Code.SASL_OUTCOME) == [0]
-        assert self.read(8) == frames.AMQP_HEADER
-        self.expect(Code.OPEN)
-        assert self.expect(Code.BEGIN)[0] == 1
-
-    def attach(self, handle: int, address: str, *, receives: bool, filters: bytes = NULL) -> list[object]:
-        """Ask for a link; return the fields of the broker's attach."""
-        near = encoding.described(0x29, encoding.sequence([encoding.string("me")]))
-        far = [encoding.string(address), *[NULL] * 6, filters]
-        away = encoding.described(0x28, encoding.sequence(far))
-        fields = [
-            encoding.string(f"link-{handle}"),
-            encoding.uint(handle),
-            encoding.boolean(receives),
-            NULL,
-            NULL,
-        ]
-        fields += [away, near] if receives else [near, away]
-        self.send(encoding.described(Code.ATTACH, encoding.sequence(fields)))
-        attached = self.expect(Code.ATTACH)
-        assert attached[:3] == [f"link-{handle}", handle, not receives]
-        if not receives and attached[5] is not None:
-            assert self.expect(Code.FLOW)[4] == handle
-        return attached
-
-    def flow(self, handle: int | None, credit: int = 0, **given: int) -> None:
-        """Give credit, and say how much of the session's window is open."""
-        fields = [encoding.uint(given.get("next_id", 0)), encoding.uint(given.get("window", 1000))]
-        fields += [encoding.uint(0), encoding.uint(1000)]
-        fields += [NULL if handle is None else encoding.uint(handle), encoding.uint(given.get("count", 0))]
-        fields += [encoding.uint(credit), NULL]
-        fields += [encoding.boolean(bool(given.get("drain"))), encoding.boolean(bool(given.get("echo")))]
-        self.send(encoding.described(Code.FLOW, encoding.sequence(fields)))
-
-    def settle(self, first: int, state: bytes, *, last: int | None = None, settled: bool = False) -> None:
-        """Say what became of deliveries."""
-        fields = [encoding.TRUE, encoding.uint(first), NULL if last is None else encoding.uint(last)]
-        fields += [encoding.boolean(settled), state]
-        self.send(encoding.described(Code.DISPOSITION, encoding.sequence(fields)))
-
-    def nothing_comes(self) -> None:
-        """Check that the broker has nothing more to say, by asking for something it must answer."""
-        self.flow(None, echo=1)
-        self.expect(Code.FLOW)
-
-
-@contextmanager
-def connect(port: int, **options: int) -> Iterator[Client]:
-    """Connect and open."""
-    client = Client(port)
-    with client.socket:
-        numbers = {name: encoding.uint(value) for name, value in options.items() if name != "window"}
-        client.open(window=options.get("window", 1000), **numbers)
-        yield client
 
 
 def fill(namespace: Namespace, count: int, payload: bytes = BODY) -> Queue:
@@ -150,23 +43,6 @@ def fill(namespace: Namespace, count: int, payload: bytes = BODY) -> Queue:
     queue = namespace.source("q")
     queue.send([Message.parse(payload) for _ in range(count)])
     return queue
-
-
-def condition(fields: Sequence[object], index: int) -> object:
-    """Return the condition of an error among the fields; it must have all three parts, or the SDK hangs."""
-    error = fields[index]
-    assert isinstance(error, decoding.Described)
-    assert isinstance(error.value, list)
-    assert len(error.value) == 3
-    return error.value[0]
-
-
-def outcome(fields: Sequence[object]) -> tuple[object, object]:
-    """Return which outcome a disposition tells and what it holds."""
-    role, first, last, settled, state = fields
-    assert (role, settled, first) == (False, True, last)
-    assert isinstance(state, decoding.Described)
-    return state.descriptor, state.value
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -421,6 +297,77 @@ def test_what_is_not_offered_is_refused(
         client.nothing_comes()
 
 
+def test_transactions_are_refused(port: int) -> None:
+    """A link to a coordinator of transactions is refused as such, rather than given and ignored."""
+    with connect(port) as client:
+        assert client.attach(0, "", receives=False, coordinator=True)[5:7] == [None, None]
+        detached = client.expect(Code.DETACH)
+        assert condition(detached, 2) == "amqp:not-implemented"
+        assert "transactions are not supported" in str(detached[2])
+
+
+PROPERTIES = [encoding.symbol("n"), encoding.long(7), encoding.string("text"), encoding.string("new")]
+WHY = encoding.described(0x1D, encoding.sequence([encoding.symbol("x"), NULL, encoding.mapping(PROPERTIES)]))
+
+
+@pytest.mark.parametrize(
+    ("state", "place"),
+    [
+        (
+            encoding.described(Code.MODIFIED, encoding.sequence([NULL, NULL, encoding.mapping(PROPERTIES)])),
+            "q",
+        ),
+        (
+            encoding.described(
+                Code.MODIFIED, encoding.sequence([NULL, encoding.TRUE, encoding.mapping(PROPERTIES)])
+            ),
+            "q",
+        ),
+        (encoding.described(Code.REJECTED, encoding.sequence([WHY])), "q/$DeadLetterQueue"),
+    ],
+)
+def test_properties_change_byte_for_byte(port: int, namespace: Namespace, state: bytes, place: str) -> None:
+    """What a settlement changes is what it says, types and all, and the queue knows its new size."""
+    fill(namespace, 1)
+    with connect(port) as client:
+        client.attach(0, "q", receives=True)
+        client.flow(0, 1)
+        client.expect(Code.TRANSFER)
+        client.settle(0, state)
+        assert outcome(client.expect(Code.DISPOSITION))[0] == state[2]
+    (entry,) = namespace.source(place).peek(0, 10)
+    told = dict(slicing.pairs(next(value for code, value, _ in sections(entry.message.bare) if code == 0x74)))
+    assert told[encoding.string("n")] == encoding.long(7)
+    assert told[encoding.string("text")] == encoding.string("new")
+    assert namespace.source(place).size == entry.message.size
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([encoding.symbol("n"), encoding.EMPTY_LIST], "com.microsoft:argument-error"),
+        ([encoding.uint(1), encoding.TRUE], "amqp:decode-error"),
+        ([encoding.symbol("n"), encoding.string("x" * 1000)], "amqp:link:message-size-exceeded"),
+    ],
+)
+def test_properties_that_cannot_be_leave_the_lock(
+    port: int, namespace: Namespace, changes: list[bytes], expected: str
+) -> None:
+    """A change that no message can have is refused, and the message stays locked as it was."""
+    fill(namespace, 1, encoding.described(Section.DATA, encoding.binary(bytes(262_000))))
+    with connect(port) as client:
+        client.attach(0, "q", receives=True)
+        client.flow(0, 1)
+        state = encoding.described(Code.MODIFIED, encoding.sequence([NULL, NULL, encoding.mapping(changes)]))
+        client.settle(0, state)
+        _, value = outcome(client.until(Code.DISPOSITION))
+        assert isinstance(value, list)
+        assert condition(value, 0) == expected
+        client.settle(0, frames.outcome(Code.ACCEPTED))
+        assert outcome(client.until(Code.DISPOSITION))[0] == Code.ACCEPTED
+    assert namespace.source("q").count() == 0
+
+
 @pytest.mark.parametrize("address", ["q", "Q/", "amqps://localhost/q", "amqps://localhost:5672/Q"])
 def test_addresses_are_paths_or_uris_in_any_case(port: int, address: str) -> None:
     """The SDKs name entities in different ways; all lead to the queue."""
@@ -467,9 +414,7 @@ def test_competing_receivers_take_turns(port: int, namespace: Namespace) -> None
 def test_the_end_is_prompt_and_told(namespace: Namespace) -> None:
     """With clients connected the broker ends at once, and they learn why."""
     with in_thread(lambda: serve(namespace)) as environment:
-        found = re.search(r"localhost:(\d+)", environment["ServiceBus"])
-        assert found is not None
-        client = Client(int(found[1]))
+        client = Client(port_of(environment))
         client.open()
         start = time.monotonic()
     with client.socket:
