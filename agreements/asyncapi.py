@@ -126,6 +126,7 @@ def _outcomes() -> Json:
             "entity": "topic",
             "requiresDuplicateDetection": True,
             "duplicateDetectionHistoryTimeWindow": "P7D",
+            "defaultMessageTimeToLive": "P14D",
         },
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.protocols import Validator
@@ -112,6 +112,7 @@ def read(given: Mapping[str, Any]) -> AcceptanceEvent | None:
         return None
 
 
+@settings(deadline=None)
 @given(GIVEN)
 def test_what_is_read_here_is_valid_everywhere(given: dict[str, Any]) -> None:
     """Of events that are written as the contract has it, none is read here that the schema refuses.
@@ -123,6 +124,7 @@ def test_what_is_read_here_is_valid_everywhere(given: dict[str, Any]) -> None:
         ACCEPTANCE.validate(given)
 
 
+@settings(deadline=None)
 @given(GIVEN)
 def test_what_is_valid_is_read_here(given: dict[str, Any]) -> None:
     """What the schema accepts is read here; only whether a date is in the calendar it cannot tell.
