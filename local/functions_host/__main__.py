@@ -68,4 +68,7 @@ def _settings(file: Path | None) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # Everything is closed; to take the SDK apart would only keep waiting whoever ends us.
+    os._exit(code)
