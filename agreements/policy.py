@@ -114,9 +114,9 @@ class _Wait:
 def decide(delivery: Delivery, attempt: Attempt, policy: Policy, now: datetime, random: float) -> Outcome:
     """Return what becomes of a delivery; pure: ``now`` is aware, ``random`` in [0, 1)."""
     verdict = _verdict(delivery, attempt, policy, now)
-    return (
-        _waiting(verdict, delivery, attempt, policy, now, random) if isinstance(verdict, _Wait) else verdict
-    )
+    if isinstance(verdict, _Wait):
+        return _waiting(verdict, delivery, attempt, policy, now, random)
+    return verdict
 
 
 def untold(
