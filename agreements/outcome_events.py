@@ -177,8 +177,7 @@ def _ending(outcome: Outcome) -> Ending:
             return Ending.DUPLICATE
         case Rejected():
             return Ending.REJECTED
-        case Retry():
-            return Ending.DELAYED
+    return Ending.DELAYED
 
 
 def _event(

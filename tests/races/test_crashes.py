@@ -50,7 +50,7 @@ class Host:
         """Start it, if it does not run, and wait until it listens."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "local.functions_host", "--until-stdin-closes"],
+                [sys.executable, "-m", "local.functions_host", "--port=0", "--until-stdin-closes"],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.PIPE,
