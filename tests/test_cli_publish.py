@@ -4,21 +4,21 @@ import csv
 import io
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
-from azure.servicebus.exceptions import ServiceBusAuthorizationError
+from azure.servicebus.exceptions import ServiceBusAuthorizationError, ServiceBusError
 from typer.testing import CliRunner, Result
 
 from agreements import toolbox
 from agreements.cli import following
 from agreements.cli.app import app
 from agreements.errors import BusyError, DeploymentError
-from agreements.messages import Place
+from agreements.messages import ParkedMessage, Place
 from agreements.outcome_events import Ending
 from agreements.publishing import Outgoing
 from tests.fakes import CUSTOMER, PLANTED, FakeStore, parked, told_body
@@ -338,6 +338,31 @@ def test_waiting_finds_what_an_earlier_run_sent(shell: Shell) -> None:
         "confirmed",
         None,
     ]
+
+
+@pytest.mark.parametrize(("failures", "code"), [(2, 0), (14, 1)])
+def test_waiting_survives_what_passes(shell: Shell, failures: int, code: int) -> None:
+    """A look that fails is made again, for ten minutes in all; what was heard by then is noted."""
+    slept: list[float] = []
+    shell.patch.setattr("agreements.cli.following.time.sleep", slept.append)
+    shell.queue.heard = lambda event: shell.tell(event, Ending.CONFIRMED)
+    left = [ServiceBusError("busy")] * failures
+
+    def failing(place: Place, first: int = 1) -> Iterator[ParkedMessage]:
+        for message in shell.store.peek(place, first):
+            yield message
+            if left:
+                raise left.pop()
+        if left:
+            raise left.pop()
+
+    store = SimpleNamespace(peek=failing, highest=shell.store.highest, close=shell.store.close)
+    shell.patch.setattr(toolbox, "operations", lambda _: SimpleNamespace(store=store))
+    result = shell.publish("good.jsonl", "--wait")
+    assert result.exit_code == code
+    assert "ServiceBusError: looking again in 1 s" in result.stderr
+    assert code == 0 or sum(slept) == 600
+    assert lines("good.jsonl.receipt.jsonl")[0]["told"]["outcome"] == "confirmed"
 
 
 def test_a_subscription_out_of_reach_is_told(shell: Shell) -> None:

@@ -30,6 +30,8 @@ Timeout = Annotated[
 _RECORDED = (Ending.CONFIRMED, Ending.RECOVERED, Ending.DUPLICATE)
 _LOOK_SECONDS = 1.0
 _TELL_SECONDS = 10.0
+# Between looks that fail: ten minutes in all, beside what the SDK itself tries.
+_PAUSES = (1.0, 5.0, 24.0, 30.0, *[60.0] * 9)
 
 
 def seconds(text: str | None) -> float:
@@ -96,7 +98,7 @@ def shown(tally: Counter[Ending | None]) -> dict[str, int]:
 def follow(following: Following, at_most: float) -> Counter[Ending | None]:
     """Look again and again until all have ended; return how they stand, then or when it is too long."""
     until, told_at, last = monotonic() + at_most, float("-inf"), -1
-    tally = following()
+    tally = _look(following)
     with (
         output.stopping("no longer following: what is under way goes on by itself") as stopping,
         progress(tally.total()) as ended,
@@ -113,7 +115,18 @@ def follow(following: Following, at_most: float) -> Counter[Ending | None]:
             if over:
                 return tally
             time.sleep(_LOOK_SECONDS)
-            tally = following()
+            tally = _look(following)
+
+
+def _look(following: Following) -> Counter[Ending | None]:
+    """Look once more; what fails may pass, and what was heard by then is not lost."""
+    for wait in _PAUSES:
+        try:
+            return following()
+        except ServiceBusError as error:
+            output.say(f"{type(error).__name__}: looking again in {wait:.0f} s")
+            time.sleep(wait)
+    return following()
 
 
 def _line(tally: Counter[Ending | None]) -> str:
