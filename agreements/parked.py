@@ -10,7 +10,7 @@ cannot see behind, and two round trips more for each.)
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -105,8 +105,7 @@ class Parked:
     @contextmanager
     def taking(self, place: Place) -> Iterator["Taking"]:
         """Take messages from a place while the block runs; what was held aside is given back at its end."""
-        sub_queue = ServiceBusSubQueue.DEAD_LETTER if place.dead else None
-        with self._client.get_queue_receiver(place.queue, sub_queue=sub_queue) as receiver:
+        with self._new_receiver(place) as receiver:
             taking = Taking(receiver, place, self._timeout)
             try:
                 yield taking
@@ -150,9 +149,12 @@ class Parked:
 
     def _receiver(self, place: Place) -> ServiceBusReceiver:
         if place not in self._receivers:
-            sub_queue = ServiceBusSubQueue.DEAD_LETTER if place.dead else None
-            self._receivers[place] = self._client.get_queue_receiver(place.queue, sub_queue=sub_queue)
+            self._receivers[place] = self._new_receiver(place)
         return self._receivers[place]
+
+    def _new_receiver(self, place: Place) -> ServiceBusReceiver:
+        sub_queue = ServiceBusSubQueue.DEAD_LETTER if place.dead else None
+        return amqp.alone(self._client.get_queue_receiver(place.queue, sub_queue=sub_queue))
 
     def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
@@ -287,7 +289,11 @@ class Taking:
         """
         for number in self._in_hand:
             self._runs.extend((number, number))
-        if amqp.link_of(self._receiver) is self._link is not None:
+        if self._runs and amqp.link_of(self._receiver) is self._link is not None:
+            amqp.stop(self._link)
             for at in range(0, len(self._runs), 2):
                 amqp.release(self._link, self._runs[at], self._runs[at + 1])
+            # The answer comes behind what was still on its way, which the SDK gives back as it comes.
+            with suppress(ServiceBusError):
+                self._receiver.peek_messages(1, timeout=self._timeout)
         self._in_hand, self._aside, self._runs = {}, [], array("q")

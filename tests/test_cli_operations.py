@@ -20,7 +20,7 @@ from agreements.cli import applying, output
 from agreements.cli.app import app
 from agreements.dead_letters import Action
 from agreements.deadline import Deadline
-from agreements.errors import TokenError
+from agreements.errors import DeploymentError, TokenError
 from agreements.events import Agreement
 from agreements.messages import ParkedMessage, Place, State, to_record
 from agreements.selection import Selection
@@ -585,6 +585,20 @@ def test_a_broker_out_of_reach_is_told(shell: Shell) -> None:
     result = shell("parked", "list")
     assert (result.exit_code, result.stderr) == (1, "Service Bus failed: ServiceBusConnectionError: cut\n")
     assert shell.store.closed
+
+
+def test_an_sdk_that_is_another_inside_is_told(shell: Shell) -> None:
+    """With what to do about it, and before anything is looked at."""
+
+    def refuse(_: object) -> None:
+        raise DeploymentError("azure-servicebus 9 is another inside", "Install the other.")
+
+    shell.patch.setattr(toolbox, "operations", refuse)
+    result = shell("parked", "list")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "azure-servicebus 9 is another inside\nInstall the other.\n",
+    )
 
 
 def test_retries_are_released(shell: Shell) -> None:

@@ -18,7 +18,7 @@ from rich.table import Table
 from agreements.cli import talk
 from agreements.dead_letters import PlanError
 from agreements.deliveries import Property
-from agreements.errors import AgreementsError, SettingsError
+from agreements.errors import AgreementsError, DeploymentError, SettingsError
 from agreements.journal import JournalError
 from agreements.messages import ParkedMessage
 
@@ -57,6 +57,8 @@ def failures() -> Iterator[None]:
     except BrokenPipeError:
         # Who reads has read enough; typer ends that quietly.
         raise
+    except DeploymentError as error:
+        raise end(FAILED, f"{error}\n{error.advice}") from None
     except (AgreementsError, OSError) as error:
         raise end(FAILED, str(error)) from None
 
