@@ -27,7 +27,8 @@ from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, Servi
 from azure.servicebus.amqp import AmqpMessageBodyType, AmqpMessageProperties
 
 from agreements.errors import DeploymentError
-from agreements.messages import AmqpType, BodyKind, ParkedMessage, Place, State, Value
+from agreements.messages import BodyKind, ParkedMessage, Place, State
+from agreements.values import AmqpType, Value
 
 type _Decoded = tuple[memoryview, Any]
 

@@ -54,7 +54,7 @@ class Journal:
     def __init__(self, path: Path, plan_hash: str, numbers: dict[Place, "array[int]"]) -> None:
         self._numbers = numbers
         self._steps = {place: bytearray(len(found)) for place, found in numbers.items()}
-        self._file = _locked(path)
+        self._file = locked(path)
         try:
             self._read(plan_hash)
         except (ValueError, LookupError, TypeError):
@@ -139,7 +139,12 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _locked(path: Path) -> IO[bytes]:
+def locked(path: Path) -> IO[bytes]:
+    """Return a file, made for its owner alone, that nobody else has locked; closing it lets it go.
+
+    Raises:
+        JournalError: another process has it.
+    """
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
     try:
         _lock(file)

@@ -13,9 +13,10 @@ from agreements import wiring
 from agreements.auth import Application, Exchange, Tokens
 from agreements.consent import Consent
 from agreements.gate import Gate
-from agreements.operations import Names, Operations
+from agreements.operations import Operations
 from agreements.parked import Parked
 from agreements.partner_center import PartnerCenter
+from agreements.places import Names
 from agreements.principal import Principal
 from agreements.settings import BusSettings, ConsentSettings, PartnerSettings, ServiceBusSettings
 from agreements.transport import Timeouts

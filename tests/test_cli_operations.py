@@ -22,10 +22,12 @@ from agreements.dead_letters import Action
 from agreements.deadline import Deadline
 from agreements.errors import DeploymentError, TokenError
 from agreements.events import Agreement
-from agreements.messages import ParkedMessage, Place, State, to_record
+from agreements.exports import to_record
+from agreements.messages import ParkedMessage, Place, State
 from agreements.selection import Selection
 from tests import fakes
 from tests.fakes import CORRELATION, CUSTOMER, NOW, PLANTED, REJECTIONS, FakeStore, parked
+from tests.test_doubts import UNREADABLE
 from tests.test_operations import RETRIES, built
 
 DUPLICATES = Place("agreement-duplicates")
@@ -344,7 +346,7 @@ def test_show_tells_what_speaks_against_a_replay(shell: Shell) -> None:
     """With advice and doubts beside what is known of the event."""
     shell.lie(parked(body=b"", properties={"mcaErrorCode": "2000", "mcaReplay": 1}))
     shown = json.loads(shell("parked", "show").stdout)
-    assert shown["doubts"] == ["still no event: Empty"]
+    assert shown["doubts"] == ["still no event, Empty: mend it, by parked export and import"]
     assert shown["advice"] == parked().advice
     assert shown["properties"]["source"] == output.HIDDEN
     assert shown["properties"]["mcaReplay"] == "1"
@@ -376,6 +378,9 @@ def test_trace_says_where_else_to_look(shell: Shell) -> None:
     assert "It waits nowhere" in shell("trace", "a1").stderr
 
 
+UNREADABLE_ONCE = f"        1  {UNREADABLE}"
+
+
 def test_plan_is_written_and_told(shell: Shell) -> None:
     """What is chosen, what is skipped and why, what is doubtful; standard output stays empty."""
     shell.lie(*three(), parked(3, body=b"?"), parked(4, properties={"mcaReplay": 2}))
@@ -383,7 +388,7 @@ def test_plan_is_written_and_told(shell: Shell) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     told = result.stderr.split("\n")
     assert told[0] == "chosen: 2"
-    assert {"        1  replayed 2 times already", "        1  still no event: NotJson"} <= set(told)
+    assert {"        1  replayed 2 times already", UNREADABLE_ONCE} <= set(told)
 
 
 def test_replay_applies_a_plan(shell: Shell) -> None:
@@ -494,6 +499,20 @@ def test_waiting_tells_only_what_changes(shell: Shell) -> None:
         "under way: 0",
     ]
     assert (result.exit_code, rows(result)[0]["confirmed"]) == (0, 1)
+
+
+def test_the_same_command_twice_at_once_is_refused(shell: Shell) -> None:
+    """The second would put away the plan that the first is about to apply."""
+    shell.lie(*three())
+    send, codes = shell.store.send, list[int]()
+
+    def meanwhile(queue: str, messages: list[ParkedMessage]) -> list[int]:
+        codes.append(shell("parked", "replay", *WHY, "--yes").exit_code)
+        return send(queue, messages)
+
+    shell.patch.setattr(shell.store, "send", meanwhile)
+    assert (shell("parked", "replay", *WHY, "--yes").exit_code, set(codes)) == (0, {5})
+    assert numbers(shell.store) == [1, 2, 9]
 
 
 def test_nobody_is_asked_in_a_pipe(shell: Shell) -> None:

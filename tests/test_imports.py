@@ -21,6 +21,7 @@ PLACES = {
         "parked",
         "queues",
         "reach",
+        "taking",
         "toolbox",
         "wiring",
     },

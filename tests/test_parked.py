@@ -16,14 +16,16 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import MessagingEntityNotFoundError, ServiceBusError
 
 from agreements import amqp
-from agreements.dead_letters import replayed
+from agreements.copies import replayed
 from agreements.errors import DeploymentError
-from agreements.messages import AmqpType, BodyKind, ParkedMessage, Place, State, Value
-from agreements.parked import Parked, Taking
+from agreements.messages import BodyKind, ParkedMessage, Place, State
+from agreements.parked import Parked
+from agreements.taking import Taking
+from agreements.values import AmqpType, Value
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
-from tests.test_dead_letters import STAMP
-from tests.test_messages import VALUES
+from tests.test_copies import STAMP
+from tests.test_values import VALUES
 
 SECONDS = 5.0
 QUEUE = Place("parked")

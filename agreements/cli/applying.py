@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agreements import settings, toolbox
-from agreements.cli import output
+from agreements.cli import output, talk
 from agreements.cli.options import Filters
 from agreements.dead_letters import Action, Order, Plan, Summary
 from agreements.deadline import Deadline
 from agreements.endings import Endings
 from agreements.errors import AgreementsError, SettingsError
 from agreements.messages import ParkedMessage
-from agreements.operations import Operations, Result, plan_of, put_away
-from agreements.replays import Pace
+from agreements.operations import Operations, Result
+from agreements.pacing import Pace
+from agreements.plan_files import claimed, plan_of, put_away
 from agreements.settings import PartnerSettings
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -76,21 +77,44 @@ def rate(text: str | None) -> float | None:
     return value
 
 
+@contextmanager
 def own_plan(
     at: Operations, action: Action, chosen: Filters, messages: Callable[[], Iterator[ParkedMessage]],
     max_replays: int = 3, *, once: bool = False,
-) -> Plan:  # fmt: skip
-    """Return the plan for some filters: one that is unfinished, or else a new one; if once, any begun."""
+) -> Iterator[Plan]:  # fmt: skip
+    """Give the plan for some filters: one that is unfinished, or else a new one; if once, any begun."""
     path = plan_of(folder(), action, f"{at.store.namespace} {chosen.told}")
-    if path.exists():
-        plan = Plan(path)
-        progress = at.progress(plan)
-        if progress.begun and (progress.remaining or once):
-            if progress.remaining:
-                output.say(f"resuming {path}")
-            return plan
-        # One that nobody began to apply is as old as it is: others may wait by now.
-        put_away(plan)
+    with claimed(path):
+        if (plan := _begun(at, path, once=once)) is None:
+            _make(at, path, action, chosen, messages, max_replays, doubted=not once)
+            plan = Plan(path)
+        yield plan
+
+
+def _begun(at: Operations, path: Path, *, once: bool) -> Plan | None:
+    if not path.exists():
+        return None
+    plan = Plan(path)
+    progress = at.progress(plan)
+    if progress.begun and (progress.remaining or once):
+        if progress.remaining:
+            talk.say(f"resuming {path}")
+        return plan
+    # One that nobody began to apply is as old as it is: others may wait by now.
+    put_away(plan)
+    return None
+
+
+def _make(
+    at: Operations,
+    path: Path,
+    action: Action,
+    chosen: Filters,
+    messages: Callable[[], Iterator[ParkedMessage]],
+    max_replays: int,
+    *,
+    doubted: bool,
+) -> None:
     summary = at.plan(
         path,
         action,
@@ -99,10 +123,10 @@ def own_plan(
         told=chosen.told,
         limit=chosen.limit,
         max_replays=max_replays,
+        # They are about messages as they lie, and not as a file has mended them.
+        doubted=doubted,
     )
-    # Doubts are about messages as they lie, and not as a file has mended them.
-    tell_summary(replace(summary, doubts=Counter()) if once else summary)
-    return Plan(path)
+    tell_summary(summary)
 
 
 def tell_summary(summary: Summary) -> None:
@@ -114,9 +138,9 @@ def tell_summary(summary: Summary) -> None:
 
 
 def _tell(what: str, counted: Counter[str]) -> None:
-    output.say(f"{what}: {counted.total()}")
+    talk.say(f"{what}: {counted.total()}")
     for reason, count in counted.most_common():
-        output.say(f"  {count:>7}  {reason or '(no reason)'}")
+        talk.say(f"  {count:>7}  {reason or '(no reason)'}")
 
 
 def apply(
@@ -129,7 +153,7 @@ def apply(
     """Ask, check, prepare and apply; tell the result and return the exit code."""
     remaining = at.progress(plan).remaining
     if not remaining:
-        output.say("nothing to do")
+        talk.say("nothing to do")
         return output.NOTHING
     _ask(plan, remaining, wish)
     if wish.checked and plan.order.target:
@@ -147,7 +171,7 @@ def apply(
                 **more,
             )
         except (ServiceBusError, OSError, KeyboardInterrupt):
-            output.say(_how_to_resume(plan))
+            talk.say(_how_to_resume(plan))
             raise
     _tell_result(plan, result)
     good = _follow(at, plan.order, result) if wish.wait and plan.order.target else True
@@ -159,9 +183,9 @@ def _ask(plan: Plan, remaining: int, wish: Wish) -> None:
     target = f" to {order.target}" if order.target else ""
     how = f" at {pace.rate:g}/s" if pace.rate else ""
     how += f", {pace.canary} of them first" if pace.canary else ""
-    output.say(f"{order.action} {remaining} of {plan.count}{target}{how}")
+    talk.say(f"{order.action} {remaining} of {plan.count}{target}{how}")
     for place, numbers in plan.numbers.items():
-        output.say(f"  {len(numbers):>7}  from {place}")
+        talk.say(f"  {len(numbers):>7}  from {place}")
     if order.action is Action.DISCARD and not wish.yes:
         _ask_at_all()
         if typer.prompt(f"Type {remaining} to remove them", err=True) != str(remaining):
@@ -190,7 +214,7 @@ def _check(at: Operations, plan: Plan) -> None:
     try:
         given = settings.read(PartnerSettings)
     except SettingsError:
-        output.say("Partner Center is not checked: this machine has no credential for it")
+        talk.say("Partner Center is not checked: this machine has no credential for it")
         return
     try:
         toolbox.partner_tools(given).partner_center.template_ids(Deadline.after(_PREFLIGHT_SECONDS))
@@ -210,13 +234,13 @@ def _progress(total: int) -> Iterator[Callable[[int], object]]:
 
 
 def _tell_result(plan: Plan, result: Result) -> None:
-    output.say(f"done: {result.done} of {plan.count}")
+    talk.say(f"done: {result.done} of {plan.count}")
     if result.left:
         _tell("left where they are", result.left)
     if result.stopped:
-        output.say(f"stopped: {result.stopped}")
+        talk.say(f"stopped: {result.stopped}")
     if result.remaining:
-        output.say(_how_to_resume(plan))
+        talk.say(_how_to_resume(plan))
 
 
 def _how_to_resume(plan: Plan) -> str:
@@ -231,7 +255,7 @@ def _follow(at: Operations, order: Order, result: Result) -> bool:
         def told(endings: Endings) -> None:
             if seen[-1:] != [endings.under_way]:
                 seen.append(endings.under_way)
-                output.say(f"under way: {endings.under_way}")
+                talk.say(f"under way: {endings.under_way}")
 
         endings = at.follow(order, told, lambda: result.stopped is not None or stopping())
     parked = endings.parked

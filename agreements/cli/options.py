@@ -12,7 +12,7 @@ from uuid import UUID
 import typer
 
 from agreements.messages import Place
-from agreements.operations import Names
+from agreements.places import Names
 from agreements.selection import Selection, parse_time
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]

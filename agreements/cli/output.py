@@ -33,12 +33,9 @@ _OURS = {str(name) for name in Property} - {Property.EVENT_ID, Property.DEAD_LET
 type Row = Mapping[str, object]
 
 
-say = talk.say
-
-
 def end(code: int, text: str) -> typer.Exit:
     """Return the end of a command, having said why."""
-    say(text)
+    talk.say(text)
     return typer.Exit(code)
 
 
@@ -182,7 +179,7 @@ def stopping(told: str = "stopping after the batch in hand …") -> Iterator[Cal
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say(told)
+        talk.say(told)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

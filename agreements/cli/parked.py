@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import typer
 
 from agreements import settings, toolbox
-from agreements.cli import output
+from agreements.cli import output, talk
 from agreements.cli.options import Filters, Json, Reveal, filtered
-from agreements.dead_letters import doubts
+from agreements.doubts import doubts
 from agreements.messages import ParkedMessage, advice
 from agreements.operations import Operations
 from agreements.selection import customer_of
@@ -114,7 +114,7 @@ def show(chosen: Filters, *, reveal: Reveal = False) -> None:
 
 def _tell_nothing(count: int) -> None:
     if not count:
-        output.say("nothing found")
+        talk.say("nothing found")
 
 
 def _row(message: ParkedMessage, *, reveal: bool) -> output.Row:

@@ -20,7 +20,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusRece
 from agreements import amqp, settings, toolbox
 from agreements.dead_letters import Action, Plan
 from agreements.messages import Place
-from agreements.replays import Pace
+from agreements.pacing import Pace
 from agreements.selection import Selection
 from agreements.settings import BusSettings
 from tests.benchmarks.far_ends import ROOT, program
