@@ -16,7 +16,7 @@ READY := .local/ready.json
 CONFORMANCE := tests/conformance
 NODE_MODULES := $(CONFORMANCE)/node_modules/.installed
 
-.PHONY: help run send look cli test chaos replay-kills hostile backlog mutants scan bench conformance check lock fmt clean
+.PHONY: help run send look cli test chaos replay-kills runbooks hostile backlog mutants scan bench conformance check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAO
 replay-kills: $(VENV) ## A replay killed again and again, and an audit (REPLAY_PARKED, REPLAY_CHOSEN, REPLAY_KILLS)
 	@$(BIN)/pytest --capture=no tests/chaos/replay_kills.py $(ARGS)
 
+runbooks: $(VENV) ## Every runbook of docs/operations.md, typed as it stands, against the whole stack
+	@$(BIN)/pytest tests/runbooks/runbooks.py $(ARGS)
+
 hostile: $(VENV) ## A million bodies that nobody should send: an event or one of our errors, at once (ARGS="--help")
 	@$(BIN)/python -m tests.hostile $(ARGS)
 
@@ -66,7 +69,7 @@ bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu g
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
 	@$(BIN)/pytest tests/infra/scan.py $(ARGS)
 
-check: test conformance scan chaos replay-kills hostile backlog mutants bench ## Every suite there is
+check: test conformance scan chaos replay-kills runbooks hostile backlog mutants bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -16,7 +16,7 @@ from azure.servicebus.exceptions import ServiceBusConnectionError
 from typer.testing import CliRunner, Result
 
 from agreements import toolbox
-from agreements.cli import applying, output
+from agreements.cli import applying, masking, output, talk
 from agreements.cli.app import app
 from agreements.dead_letters import Action
 from agreements.deadline import Deadline
@@ -348,7 +348,7 @@ def test_show_tells_what_speaks_against_a_replay(shell: Shell) -> None:
     shown = json.loads(shell("parked", "show").stdout)
     assert shown["doubts"] == ["still no event, Empty: mend it, by parked export and import"]
     assert shown["advice"] == parked().advice
-    assert shown["properties"]["source"] == output.HIDDEN
+    assert shown["properties"]["source"] == masking.HIDDEN
     assert shown["properties"]["mcaReplay"] == "1"
 
 
@@ -371,6 +371,24 @@ def test_trace_finds_an_event_wherever_it_is(shell: Shell) -> None:
     assert f"comes again at {later.isoformat(timespec='seconds')}" in result.stdout
     assert [row["sequenceNumber"] for row in rows(shell("trace", "a1", "--json"))] == [2, 1]
     assert len(rows(shell("trace", str(CORRELATION), "--json"))) == 3
+
+
+@pytest.mark.usefixtures("terminal")
+def test_trace_fits_a_terminal(shell: Shell) -> None:
+    """Advice and description are folded, each below its beginning."""
+    shell.lie(parked(properties={"DeadLetterErrorDescription": "x " * 50}))
+    lines = shell("trace", "event-7").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    [at] = [number for number, line in enumerate(lines) if "Description" in line]
+    assert (lines[at + 1].startswith(29 * " " + "x"), lines[1][:12]) == (True, "  Refused: L")
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"), [(None, ["- one two"]), (7, ["- one", "  two"])], ids=["in-a-pipe", "in-a-terminal"]
+)
+def test_what_is_long_hangs(width: int | None, lines: list[str]) -> None:
+    """Folded to a terminal's width below its beginning, and nowhere else."""
+    assert talk.hanging("- ", "one two", width).splitlines() == lines
 
 
 def test_trace_says_where_else_to_look(shell: Shell) -> None:
@@ -914,11 +932,22 @@ def test_a_rate_has_a_unit(text: str | None, rate: float | None) -> None:
         ("tania.carr", False),
         ("t4@contoso.example", False),
         ("Tania Carr 1", False),
+        ("tania.carr1985", False),
+        ("carr-7", False),
+        ("Carr7", False),
+        ("+34600700800", False),
+        ("600-700-800", False),
+        ("SO-1234", True),
+        ("jo-1234", False),
+        ("Event_0007", True),
+        ("507f1f77bcf86cd799439011", True),
+        ("agreement-acceptances/9/2026-11-21T11:28:18.985Z", True),
+        ("", False),
     ],
 )
 def test_an_id_that_may_be_a_name_is_masked(event_id: str, shown: bool) -> None:
     """An id that somebody numbered is shown, a word or an address is not."""
-    assert output.masked_id(event_id) == (event_id if shown else output.HIDDEN)
+    assert masking.masked_id(event_id) == (event_id if shown else masking.HIDDEN)
 
 
 @pytest.mark.parametrize("command", [["parked", "-h"], ["retries", "-h"], ["parked", "replay", "-h"]])

@@ -31,10 +31,12 @@ Rate = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="No more than so many a second (or N/m).")
 ]
 Canary = Annotated[
-    int, typer.Option(min=0, help="Send so many first, and the others once those did not come back.")
+    int,
+    typer.Option(min=0, metavar="N", help="Send so many first, and the others once those did not come back."),
 ]
 StopAfter = Annotated[
-    int | None, typer.Option("--stop-after-failures", min=1, help="Stop once so many were parked again.")
+    int | None,
+    typer.Option("--stop-after-failures", min=1, metavar="N", help="Stop once so many were parked again."),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow each event to its ending.")]
 _PREFLIGHT_SECONDS = 20.0
@@ -140,7 +142,7 @@ def tell_summary(summary: Summary) -> None:
 def _tell(what: str, counted: Counter[str]) -> None:
     talk.say(f"{what}: {counted.total()}")
     for reason, count in counted.most_common():
-        talk.say(f"  {count:>7}  {reason or '(no reason)'}")
+        talk.item(f"  {count:>7}  ", reason or "(no reason)")
 
 
 def apply(

@@ -29,7 +29,7 @@ from agreements.plan_files import journal_of
 _REPLAYED = ("rejections", "dead-letters")
 _SCHEDULED = ("retries",)
 
-MaxReplays = Annotated[int, typer.Option(min=1, help="Skip what was replayed as often already.")]
+MaxReplays = Annotated[int, typer.Option(min=1, metavar="N", help="Skip what was replayed as often already.")]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not ask first whether it can succeed.")]
 
 

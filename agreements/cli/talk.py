@@ -1,6 +1,7 @@
 """What the commands say beside their data: on standard error, where a pipe does not take it."""
 
 import logging
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,21 @@ def tell(text: str) -> None:
     """Say prose, folded between words on a terminal and nowhere else."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     console.print(text, soft_wrap=not console.is_terminal)
+
+
+def item(head: str, text: str) -> None:
+    """Say something after a head; on a terminal its lines are folded and stand below one another."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    say(hanging(head, text, console.width if console.is_terminal else None))
+
+
+def hanging(head: str, text: str, width: int | None) -> str:
+    """Return text after a head, folded between words to a width, if there is one, and indented."""
+    if width is None:
+        return f"{head}{text}"
+    return textwrap.fill(
+        text, width, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False
+    )
 
 
 def silence() -> None:

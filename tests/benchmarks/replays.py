@@ -160,4 +160,14 @@ def one_process() -> None:
     """Plan and replay every second message of what waits; print the peak of memory, in kilobytes."""
     with TemporaryDirectory() as folder:
         _replay(os.environ, Path(folder), reasons=frozenset({"refused"}))
-    sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    sys.stdout.write(str(_peak()))
+
+
+def _peak() -> int:
+    """Return the most memory that this process had, in kilobytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # What getrusage tells begins with what the process had that started this one.
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
