@@ -159,7 +159,8 @@ class Run[T: Taken]:
             self._copy(place, sound)
             going = [message.sequence_number for message in sound if self._may_go(message)]
             for number in going:
-                # One that came due meanwhile is handled twice, which is harmless.
+                # One that came due meanwhile is handled twice, which is harmless: a retry is looked up on
+                # record, before it is confirmed and after a 600061, and finds the other as its own.
                 self.store.cancel(place.queue, number)
             self.journal.write(Step.DONE, place, going)
             self.pacer.after(len(portion), _nothing)

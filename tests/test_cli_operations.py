@@ -4,7 +4,7 @@ import errno
 import json
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,9 +114,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 class FakeSys:
     """A ``sys`` whose streams are a terminal's."""
 
+    @dataclass
     class Terminal:
+        there: bool = True
+
         def isatty(self) -> bool:
-            return True
+            return self.there
 
     stdin = stdout = Terminal()
 
@@ -422,6 +425,19 @@ def test_replay_applies_a_plan(shell: Shell) -> None:
     again = shell("parked", "replay", "plan", *WHY, "--yes")
     assert (again.exit_code, "nothing to do" in again.stderr) == (3, True)
     assert {message.text("mcaReplayWhy") for _, message in shell.store.sent} == {"mended"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_log_line_of_a_change_is_for_a_log(
+    shell: Shell, caplog: pytest.LogCaptureFixture, terminal: bool
+) -> None:
+    """A person in a terminal is told where the audit record is, and not shown what is made for machines."""
+    shell.patch.setattr("agreements.cli.talk.sys", SimpleNamespace(stderr=FakeSys.Terminal(terminal)))
+    shell.lie(*three())
+    with caplog.at_level("WARNING", "agreements"):
+        result = shell("parked", "replay", *WHY, "--yes")
+    assert f"audit record: {shell.state / 'audit.jsonl'}" in result.stderr
+    assert bool(caplog.messages) is not terminal
 
 
 def test_replay_by_filters_makes_its_plan(shell: Shell) -> None:

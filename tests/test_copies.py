@@ -2,7 +2,10 @@ from dataclasses import replace
 
 from agreements import deliveries
 from agreements.copies import Stamp, released, replayed
+from agreements.events import Standing
 from agreements.messages import ParkedMessage, Place, State
+from agreements.outcomes import Attempt, Confirmed
+from agreements.policy import decide
 from agreements.values import Value
 from tests import fakes
 from tests.fakes import parked
@@ -65,6 +68,19 @@ def test_a_released_copy_goes_on_as_it_was() -> None:
     copy = released(message, STAMP)
     assert texts(copy) == {**texts(parked(properties={"mcaAttempt": 4})), **STAMPED}
     assert copy.message_id != message.message_id
+
+
+def test_a_released_copy_beside_its_original_is_harmless() -> None:
+    """Where one comes due while it is released, both are confirmed: the record that is met is our own."""
+    message = parked(place=Place("agreement-retries"), properties={"mcaAttempt": 2}, state=State.SCHEDULED)
+    copy = released(message, STAMP)
+    delivery = deliveries.receive(
+        fakes.message(message_id=copy.message_id, application_properties=copy.plain_properties),
+        queue="agreement-retries",
+        ours=True,
+    )
+    late = Attempt(event=fakes.event(), answer=fakes.refusal(409, "600061"), standing=Standing.SAME)
+    assert decide(delivery, late, fakes.POLICY, fakes.NOW, 0.5) == Confirmed(recovered=True)
 
 
 def test_a_replayed_event_keeps_its_name_in_the_app() -> None:

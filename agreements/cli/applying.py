@@ -65,6 +65,11 @@ def folder() -> Path:
     return found
 
 
+def audit_file() -> Path:
+    """Return where the audit trail is kept."""
+    return folder() / "audit.jsonl"
+
+
 def rate(text: str | None) -> float | None:
     """Return how many a second a rate allows."""
     if text is None:
@@ -167,7 +172,7 @@ def apply(
                 plan,
                 why=wish.why,
                 pace=wish.pace,
-                audit_file=folder() / "audit.jsonl",
+                audit_file=audit_file(),
                 told=told,
                 stopping=stopping,
                 **more,
@@ -243,6 +248,7 @@ def _tell_result(plan: Plan, result: Result) -> None:
         talk.say(f"stopped: {result.stopped}")
     if result.remaining:
         talk.say(_how_to_resume(plan))
+    talk.say(f"audit record: {audit_file()}")
 
 
 def _how_to_resume(plan: Plan) -> str:

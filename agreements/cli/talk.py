@@ -1,6 +1,7 @@
 """What the commands say beside their data: on standard error, where a pipe does not take it."""
 
 import logging
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,9 +36,12 @@ def hanging(head: str, text: str, width: int | None) -> str:
 
 
 def silence() -> None:
-    """Keep the libraries from talking: what they would warn of is told by the command itself."""
-    for library in ("azure", "msal", "urllib3"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    """Keep the libraries from talking, and in a terminal our log: the command itself tells a person."""
+    quiet = ["azure", "msal", "urllib3"]
+    if sys.stderr.isatty():
+        quiet.append("agreements")
+    for logger in quiet:
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 
 from agreements import events
 from agreements.cli import output, talk
-from agreements.cli.applying import Wish, Yes, apply, confirm, folder, own_plan
+from agreements.cli.applying import Wish, Yes, apply, audit_file, confirm, folder, own_plan
 from agreements.cli.options import Filters, Reveal, Why, filtered
 from agreements.cli.parked import EVERYWHERE, found, operations
 from agreements.dead_letters import Action
@@ -166,13 +166,12 @@ def _restore(
     confirm(f"send {len(gone)} events whose message is gone to {at.names.acceptances}", wish)
     digest = hashlib.sha256(f"{at.store.namespace} {digest}".encode()).hexdigest()
     journal = folder() / f"restore-{digest[:8]}.journal"
-    restored = at.restore(
-        messages, gone, file=journal, digest=digest, why=wish.why, audit_file=folder() / "audit.jsonl"
-    )
+    restored = at.restore(messages, gone, file=journal, digest=digest, why=wish.why, audit_file=audit_file())
     if not restored.chosen:
         talk.say(f"nothing to do: they were sent before, as {journal} tells")
         return output.NOTHING
     talk.say(f"restored: {restored.chosen - restored.refused} of {restored.chosen}")
+    talk.say(f"audit record: {audit_file()}")
     return output.PARTLY if restored.refused else 0
 
 
