@@ -50,8 +50,8 @@ class Waiting:
 
     def add(self, message: ParkedMessage) -> None:
         """Take note of a message, wherever it lies."""
-        if message.replay:
-            told = customer_of(message), message.reason, write_time(message.enqueued_time)
+        if message.replay and (customer := customer_of(message)):
+            told = customer, message.reason, write_time(message.enqueued_time)
             self._database.execute(_ADD_RETURNED, told)
         if message.state is State.SCHEDULED and (refusal := _refusal(message)):
             self.refusals[refusal] += 1
@@ -87,7 +87,7 @@ def waiting(now: datetime) -> Iterator[Waiting]:
             database.executescript(_TABLES)
             database.execute("BEGIN")
             yield Waiting(database, now)
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:
         raise OSError(f"the index of what waits cannot be kept: {error}") from None
 
 

@@ -36,7 +36,7 @@ def test_the_newest_of_a_customer_is_known(others: Waiting) -> None:
 
 def test_what_is_no_event_makes_no_other_old(others: Waiting) -> None:
     """Nor does a date that is to be mended; one that has come by now does."""
-    others.add(parked(body=b"?"))
+    others.add(parked(body=b"?", properties={"mcaReplay": 1, "mcaCustomerTenantId": None}))
     others.add(agreed("2099-01-01", properties={"mcaReason": "DateInFuture"}))
     assert others.newer(fakes.event(dateAgreed="2026-02-01")) is None
     others.add(agreed("2026-03-01", properties={"mcaReason": "DateInFuture"}))
