@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import IO
 
 from agreements.dead_letters import Action, Plan
 from agreements.journal import locked
@@ -17,9 +18,7 @@ def write(path: Path, lines: Iterable[str]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
+    with _beside(path) as file:
         half = Path(file.name)
         try:
             file.writelines(f"{line}\n" for line in lines)
@@ -29,6 +28,15 @@ def write(path: Path, lines: Iterable[str]) -> None:
             half.unlink()
             raise
     half.replace(path)
+
+
+def _beside(path: Path) -> IO[str]:
+    try:
+        return NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        )
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def journal_of(plan: Path) -> Path:

@@ -394,6 +394,13 @@ def test_what_is_long_hangs(width: int | None, lines: list[str]) -> None:
     assert talk.hanging("- ", "one two", width).splitlines() == lines
 
 
+def test_trace_finds_no_event_without_a_name(shell: Shell) -> None:
+    """Nothing that lacks an id is taken for it."""
+    shell.lie(parked(correlation_id=None))
+    assert shell("trace", " ").exit_code == 2
+    assert shell("trace", "id-7").exit_code == 0
+
+
 def test_trace_says_where_else_to_look(shell: Shell) -> None:
     """An event that waits nowhere was confirmed or never came; the log knows."""
     assert "It waits nowhere" in shell("trace", "a1").stderr
@@ -840,6 +847,17 @@ def test_a_plan_that_was_begun_is_not_overwritten(shell: Shell) -> None:
     shell("parked", "replay", "plan", *WHY, "--yes")
     result = shell("parked", "plan", "-o", "plan")
     assert (result.exit_code, "plan was begun" in result.stderr) == (5, True)
+
+
+def test_a_plan_overwrites_nothing_but_a_plan(shell: Shell) -> None:
+    """A file that is there may be the only copy of something; and one that cannot be written is named."""
+    shell.lie(*three())
+    Path("taken").write_text("x")
+    result = shell("parked", "plan", "-o", "taken")
+    assert (result.exit_code, result.stderr) == (5, "taken is there, and is no plan: name another file\n")
+    assert Path("taken").read_text() == "x"
+    result = shell("parked", "plan", "-o", "nowhere/plan")
+    assert (result.exit_code, result.stderr) == (1, "nowhere/plan: No such file or directory\n")
 
 
 def test_half_an_export_is_not_left(shell: Shell) -> None:

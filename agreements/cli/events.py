@@ -29,6 +29,8 @@ def trace(
 
     Example: agreements trace 94e4e214-6b06-4fb7-96d1-94d559f9b47f
     """
+    if not event_id.strip():
+        raise typer.BadParameter("say which event", param_hint="EVENT_ID")
     now = datetime.now(UTC)
     with operations() as at:
         seen = [message for message in at.messages(_everywhere(at)) if event_id in _names(message)]
@@ -51,7 +53,8 @@ def _everywhere(at: Operations) -> list[Place]:
 
 
 def _names(message: ParkedMessage) -> set[str]:
-    return event_ids(message) | {message.correlation_id or "", _correlation_id(message)}
+    names = event_ids(message) | {_correlation_id(message)}
+    return names | {message.correlation_id} if message.correlation_id else names
 
 
 def _correlation_id(message: ParkedMessage) -> str:

@@ -47,8 +47,11 @@ def failures() -> Iterator[None]:
         raise
     except DeploymentError as error:
         raise end(FAILED, f"{error}\n{error.advice}") from None
-    except (AgreementsError, OSError) as error:
+    except AgreementsError as error:
         raise end(FAILED, str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise end(FAILED, f"{where}{error.strerror or error}") from None
 
 
 def _first_line(error: ServiceBusError) -> str:

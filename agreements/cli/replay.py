@@ -21,7 +21,7 @@ from agreements.cli.applying import (
 )
 from agreements.cli.options import Filters, Why, filtered
 from agreements.cli.parked import operations
-from agreements.dead_letters import Action, Plan
+from agreements.dead_letters import Action, Plan, PlanError
 from agreements.operations import Operations
 from agreements.pacing import Pace
 from agreements.plan_files import journal_of
@@ -48,10 +48,7 @@ def plan(
     Example: agreements parked plan --reason NoRelationship -o plan.jsonl
     """
     with operations() as at:
-        if journal_of(file).exists():
-            raise output.end(
-                output.REFUSED, f"{file} was begun: name another file, or remove it and its journal"
-            )
+        _check_free(file)
         summary = at.plan(
             file,
             Action.REPLAY,
@@ -148,6 +145,17 @@ def discard(chosen: Filters, *, why: Why, yes: Yes = False) -> None:
         with own_plan(at, Action.DISCARD, chosen, lambda: at.messages(places)) as plan:
             code = apply(at, plan, Wish(why=why, pace=Pace(), yes=yes), lambda: _keep(at, plan))
     raise typer.Exit(code)
+
+
+def _check_free(file: Path) -> None:
+    """Refuse to write a plan over what is not to be lost: one that was begun, or no plan at all."""
+    if journal_of(file).exists():
+        raise output.end(output.REFUSED, f"{file} was begun: name another file, or remove it and its journal")
+    if file.exists():
+        try:
+            Plan(file)
+        except PlanError:
+            raise output.end(output.REFUSED, f"{file} is there, and is no plan: name another file") from None
 
 
 def _keep(at: Operations, plan: Plan) -> None:

@@ -31,13 +31,10 @@ ROUNDS = 3
 FEW, MANY = 1000, 100_000
 SECONDS = 30.0
 FROM, TO = "agreement-rejections", "agreement-acceptances"
-BODY = json.dumps(
-    {
-        "customerTenantId": "14876998-c0dc-46e6-9d0c-65a57a6c32ec",
-        "dateAgreed": "2018-06-14",
-        "primaryContact": {"firstName": "Tania", "lastName": "Carr", "email": "someone@example.com"},
-    }
-).encode()
+EVENT = {
+    "dateAgreed": "2018-06-14",
+    "primaryContact": {"firstName": "Tania", "lastName": "Carr", "email": "someone@example.com"},
+}
 
 
 def measure() -> list[Figure]:
@@ -74,8 +71,9 @@ def _park(environment: Mapping[str, str], count: int) -> None:
 
 def _parked(number: int) -> ServiceBusMessage:
     reason = "Refused" if number % 2 else "NoRelationship"
+    customer = f"14876998-c0dc-46e6-9d0c-{number:012x}"
     return ServiceBusMessage(
-        BODY,
+        json.dumps({"customerTenantId": customer, **EVENT}).encode(),
         content_type="application/json",
         correlation_id="ab993325-1605-4cf4-bac4-fb584142a31b",
         message_id=f"{time.monotonic_ns()}-{number}",
