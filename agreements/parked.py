@@ -16,7 +16,7 @@ from azure.servicebus.exceptions import (
     MessageSizeExceededError,
 )
 
-from agreements import amqp
+from agreements import amqp, links
 from agreements.messages import ParkedMessage, Place
 from agreements.taking import Taking
 
@@ -134,7 +134,7 @@ class Parked:
 
     def _new_receiver(self, place: Place) -> ServiceBusReceiver:
         sub_queue = ServiceBusSubQueue.DEAD_LETTER if place.dead else None
-        return amqp.alone(self._client.get_queue_receiver(place.queue, sub_queue=sub_queue))
+        return links.alone(self._client.get_queue_receiver(place.queue, sub_queue=sub_queue))
 
     def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:

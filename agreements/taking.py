@@ -18,7 +18,7 @@ from uuid import UUID
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusReceiver
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 
-from agreements import amqp
+from agreements import amqp, links
 from agreements.messages import ParkedMessage, Place
 
 # How many locks one request renews.
@@ -92,26 +92,26 @@ class Taking:
             ServiceBusError: also when this machine's clock is so far ahead that the SDK would settle nothing.
         """
         page = self._receiver.receive_messages(count, max_wait_time=wait)
-        if (link := amqp.link_of(self._receiver)) is not self._link:
+        if (link := links.link_of(self._receiver)) is not self._link:
             # Connected anew: what the old link delivered is held by its locks alone, until they expire.
             self._link, self._in_hand, self._runs = link, {}, array("q")
         if page:
             self.lock_seconds = max(self.lock_seconds, _lock_seconds(page[-1]))
         for received in page:
-            self._in_hand[amqp.delivery(received)[0]] = _InHand(self._clock() + self.lock_seconds, received)
+            self._in_hand[links.delivery(received)[0]] = _InHand(self._clock() + self.lock_seconds, received)
         return [Taken(amqp.read(received, self._place), received) for received in page]
 
     def hold(self, taken: Iterable[Taken]) -> None:
         """Keep messages locked until the end, so that those behind them can be reached."""
         for each in taken:
-            number, tag = amqp.delivery(each.received)
+            number, tag = links.delivery(each.received)
             until = self._in_hand.pop(number).until
             if not self._aside or len(self._aside[-1].tokens) >= 16 * _RENEWED_AT_ONCE:
                 self._aside.append(_Aside(until))
             # Together they hold as long as the first of them.
             self._aside[-1].until = min(until, self._aside[-1].until)
             self._aside[-1].tokens += tag
-            amqp.forget(self._link, tag)
+            links.forget(self._link, tag)
             if self._runs and self._runs[-1] == number - 1 and number - self._runs[-2] < _RELEASED_AT_ONCE:
                 self._runs[-1] = number
             else:
@@ -123,7 +123,7 @@ class Taking:
         for aside in [aside for aside in self._aside if aside.until <= due]:
             began = self._clock()
             try:
-                amqp.renew(self._receiver, aside, self._timeout)
+                links.renew(self._receiver, aside, self._timeout)
                 aside.until = began + self.lock_seconds
             except MessageLockLostError:
                 # They went back to the queue, and come again.
@@ -142,7 +142,7 @@ class Taking:
 
     def complete(self, taken: Taken) -> bool:
         """Remove a message from its place; return whether it is gone: not if its lock was lost."""
-        self._in_hand.pop(amqp.delivery(taken.received)[0], None)
+        self._in_hand.pop(links.delivery(taken.received)[0], None)
         try:
             self._receiver.complete_message(taken.received)
         except MessageLockLostError:
@@ -156,10 +156,10 @@ class Taking:
         """
         for number in self._in_hand:
             self._runs.extend((number, number))
-        if self._runs and amqp.link_of(self._receiver) is self._link is not None:
-            amqp.stop(self._link)
+        if self._runs and links.link_of(self._receiver) is self._link is not None:
+            links.stop(self._link)
             for at in range(0, len(self._runs), 2):
-                amqp.release(self._link, self._runs[at], self._runs[at + 1])
+                links.release(self._link, self._runs[at], self._runs[at + 1])
             # The answer comes behind what was still on its way, which the SDK gives back as it comes.
             with suppress(ServiceBusError):
                 self._receiver.peek_messages(1, timeout=self._timeout)

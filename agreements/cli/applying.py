@@ -1,11 +1,9 @@
 """What commands that change something share: show what will be done, ask, check, apply, tell the result."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,15 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agreements import settings, toolbox
 from agreements.cli import output, talk
-from agreements.cli.options import Filters
-from agreements.dead_letters import Action, Order, Plan, Summary
+from agreements.cli.planning import audit_file, tell_counted
+from agreements.dead_letters import Action, Order, Plan
 from agreements.deadline import Deadline
 from agreements.endings import Endings
 from agreements.errors import AgreementsError, SettingsError
 from agreements.messages import ParkedMessage
 from agreements.operations import Operations, Result
 from agreements.pacing import Pace
-from agreements.plan_files import claimed, plan_of, put_away
 from agreements.settings import PartnerSettings
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -58,18 +55,6 @@ class Wish:
             raise typer.BadParameter("say why, in a few words", param_hint="--why")
 
 
-def folder() -> Path:
-    """Return where plans of our own, their journals and the audit trail lie."""
-    found = Path(typer.get_app_dir("agreements"))
-    found.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return found
-
-
-def audit_file() -> Path:
-    """Return where the audit trail is kept."""
-    return folder() / "audit.jsonl"
-
-
 def rate(text: str | None) -> float | None:
     """Return how many a second a rate allows."""
     if text is None:
@@ -82,72 +67,6 @@ def rate(text: str | None) -> float | None:
     if not 0 < value < float("inf"):
         raise typer.BadParameter("such as 10/s or 30/m", param_hint="--rate")
     return value
-
-
-@contextmanager
-def own_plan(
-    at: Operations, action: Action, chosen: Filters, messages: Callable[[], Iterator[ParkedMessage]],
-    max_replays: int = 3, *, once: bool = False,
-) -> Iterator[Plan]:  # fmt: skip
-    """Give the plan for some filters: one that is unfinished, or else a new one; if once, any begun."""
-    path = plan_of(folder(), action, f"{at.store.namespace} {chosen.told}")
-    with claimed(path):
-        if (plan := _begun(at, path, once=once)) is None:
-            _make(at, path, action, chosen, messages, max_replays, doubted=not once)
-            plan = Plan(path)
-        yield plan
-
-
-def _begun(at: Operations, path: Path, *, once: bool) -> Plan | None:
-    if not path.exists():
-        return None
-    plan = Plan(path)
-    progress = at.progress(plan)
-    if progress.begun and (progress.remaining or once):
-        if progress.remaining:
-            talk.say(f"resuming {path}")
-        return plan
-    # One that nobody began to apply is as old as it is: others may wait by now.
-    put_away(plan)
-    return None
-
-
-def _make(
-    at: Operations,
-    path: Path,
-    action: Action,
-    chosen: Filters,
-    messages: Callable[[], Iterator[ParkedMessage]],
-    max_replays: int,
-    *,
-    doubted: bool,
-) -> None:
-    summary = at.plan(
-        path,
-        action,
-        messages(),
-        chosen.selection,
-        told=chosen.told,
-        limit=chosen.limit,
-        max_replays=max_replays,
-        # They are about messages as they lie, and not as a file has mended them.
-        doubted=doubted,
-    )
-    tell_summary(summary)
-
-
-def tell_summary(summary: Summary) -> None:
-    """Tell what a plan holds."""
-    _tell("chosen", summary.chosen)
-    _tell("skipped", summary.skipped)
-    if summary.doubts:
-        _tell("a replay may not help", summary.doubts)
-
-
-def _tell(what: str, counted: Counter[str]) -> None:
-    talk.say(f"{what}: {counted.total()}")
-    for reason, count in counted.most_common():
-        talk.item(f"  {count:>7}  ", reason or "(no reason)")
 
 
 def apply(
@@ -243,7 +162,7 @@ def _progress(total: int) -> Iterator[Callable[[int], object]]:
 def _tell_result(plan: Plan, result: Result) -> None:
     talk.say(f"done: {result.done} of {plan.count}")
     if result.left:
-        _tell("left where they are", result.left)
+        tell_counted("left where they are", result.left)
     if result.stopped:
         talk.say(f"stopped: {result.stopped}")
     if result.remaining:

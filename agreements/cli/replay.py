@@ -6,21 +6,10 @@ from typing import Annotated
 import typer
 
 from agreements.cli import output, talk, transfer
-from agreements.cli.applying import (
-    Canary,
-    Rate,
-    StopAfter,
-    Wait,
-    Wish,
-    Yes,
-    apply,
-    folder,
-    own_plan,
-    rate,
-    tell_summary,
-)
+from agreements.cli.applying import Canary, Rate, StopAfter, Wait, Wish, Yes, apply, rate
 from agreements.cli.options import Filters, Why, filtered
 from agreements.cli.parked import operations
+from agreements.cli.planning import folder, own_plan, tell_summary
 from agreements.dead_letters import Action, Plan, PlanError
 from agreements.operations import Operations
 from agreements.pacing import Pace

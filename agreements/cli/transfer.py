@@ -12,9 +12,10 @@ import typer
 
 from agreements import events
 from agreements.cli import output, talk
-from agreements.cli.applying import Wish, Yes, apply, audit_file, confirm, folder, own_plan
+from agreements.cli.applying import Wish, Yes, apply, confirm
 from agreements.cli.options import Filters, Reveal, Why, filtered
 from agreements.cli.parked import EVERYWHERE, found, operations
+from agreements.cli.planning import audit_file, folder, own_plan
 from agreements.dead_letters import Action
 from agreements.errors import EventError
 from agreements.exports import from_record, to_record

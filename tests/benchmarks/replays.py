@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceivedMessage
 
-from agreements import amqp, settings, toolbox
+from agreements import links, settings, toolbox
 from agreements.dead_letters import Action, Plan
 from agreements.messages import Place
 from agreements.pacing import Pace
@@ -117,7 +117,7 @@ def _theirs(environment: Mapping[str, str]) -> float:
     with (
         ServiceBusClient.from_connection_string(environment["ServiceBus"]) as client,
         # As the SDK is, two messages now and then get one lock token: the second is "settled already".
-        amqp.alone(client.get_queue_receiver(FROM)) as receiver,
+        links.alone(client.get_queue_receiver(FROM)) as receiver,
         client.get_queue_sender(TO) as sender,
     ):
         while left:
