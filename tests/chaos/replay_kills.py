@@ -28,7 +28,7 @@ PARKED = int(os.environ.get("REPLAY_PARKED", "50000"))
 CHOSEN = int(os.environ.get("REPLAY_CHOSEN", "10000"))
 KILLS = int(os.environ.get("REPLAY_KILLS", "50"))
 LONGEST_SECONDS = 3600.0
-# Beyond the locks of a run that was killed; a machine with much else to do also takes long to start a command.
+# Beyond the locks of a run that was killed; a loaded machine also takes long to start a command.
 PATIENCE_SECONDS = 70.0
 QUEUE = "agreement-rejections"
 EVERY = PARKED // CHOSEN
