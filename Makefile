@@ -17,7 +17,7 @@ CONFORMANCE := tests/conformance
 NODE_MODULES := $(CONFORMANCE)/node_modules/.installed
 TOOLS := .venv/tools/.installed
 
-.PHONY: help run send look cli test chaos replay-kills publish-kills hostile backlog mutants scan bench conformance check lock fmt clean
+.PHONY: help run send look cli test chaos replay-kills publish-kills runbooks hostile backlog mutants scan bench conformance check lock fmt clean
 
 help: ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ replay-kills: $(VENV) ## A replay killed again and again, and an audit (REPLAY_P
 publish-kills: $(VENV) ## A file published and killed on the way, and an audit (PUBLISH_RECORDS, PUBLISH_BAD, PUBLISH_KILLS)
 	@$(BIN)/pytest --capture=no tests/chaos/publish_kills.py $(ARGS)
 
+runbooks: $(VENV) ## Every runbook of docs/operations.md, typed as it stands, against the whole stack
+	@$(BIN)/pytest tests/runbooks/runbooks.py $(ARGS)
+
 hostile: $(VENV) ## A million bodies that nobody should send: an event or one of our errors, at once (ARGS="--help")
 	@$(BIN)/python -m tests.hostile $(ARGS)
 
@@ -71,7 +74,7 @@ bench: $(VENV) ## Figures beside their targets, a line of JSON each (ARGS="cpu g
 scan: $(VENV) ## Security policies over infra/, by checkov in an environment of its own
 	@$(BIN)/pytest tests/infra/scan.py $(ARGS)
 
-check: test conformance scan chaos replay-kills publish-kills hostile backlog mutants bench ## Every suite there is
+check: test conformance scan chaos replay-kills publish-kills runbooks hostile backlog mutants bench ## Every suite there is
 
 fmt: $(VENV) ## Format the code and fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix-only .

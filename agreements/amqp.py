@@ -1,14 +1,10 @@
-"""Between the SDK's messages and ours, and three things that the SDK can do but does not offer.
+"""Between the SDK's messages and ours.
 
-* It reads strings and binaries alike as bytes, and whole numbers of every width and timestamps alike as int:
-  a copy would change a publisher's properties. ``keep_types`` has its decoder mark what it reads.
-* Service Bus renews many locks by one request; the SDK offers one at a time. Whoever holds tens of thousands
-  of messages aside needs the former.
-* It gives messages back without counting a delivery, when a receiver is closed, but only those that nobody
-  took yet. ``release`` does so for those that were taken.
+The SDK reads strings and binaries alike as bytes, and whole numbers of every width and timestamps alike as
+int: a copy would change a publisher's properties. ``keep_types`` has its decoder mark what it reads.
 
-All that touches the inside of the SDK is here; the tests prove it over the wire, so that an update which
-moves it does not go unnoticed.
+What touches the inside of the SDK is here and in ``links``; the tests prove it over the wire, so that an
+update which moves it does not go unnoticed.
 """
 
 import json
@@ -16,15 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
+from importlib.metadata import version
 from typing import Any, cast
 from uuid import UUID
 
-from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, ServiceBusReceiver
-from azure.servicebus._pyamqp import _decode
-from azure.servicebus._pyamqp.outcomes import Released
+from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType, AmqpMessageProperties
 
-from agreements.messages import AmqpType, BodyKind, ParkedMessage, Place, State, Value
+from agreements.errors import DeploymentError
+from agreements.messages import BodyKind, ParkedMessage, Place, State
+from agreements.values import AmqpType, Value
 
 type _Decoded = tuple[memoryview, Any]
 
@@ -62,14 +59,51 @@ _NO_PROPERTIES = AmqpMessageProperties()
 _AS_THEY_ARE = frozenset(_NATURAL.values())
 
 
+# Two application properties, a uint and a binary, as they come over the wire.
+_SAMPLE = bytes.fromhex("00 53 74 c1 0b 04 a1 01 75 43 a1 01 62 a0 01 00")
+
+
 @cache
 def keep_types() -> None:
-    """Let the SDK of this process mark the type of what it reads; once, however often it is called."""
+    """Let the SDK of this process mark the type of what it reads; once, however often it is called.
+
+    Raises:
+        DeploymentError: this SDK is another inside, so that copies would lose what they should keep.
+    """
+    try:
+        _mark_types()
+    except (ImportError, AttributeError, LookupError, TypeError):
+        known = False
+    else:
+        known = _marks_types() and hasattr(_amqp_client(), "_keep_alive_interval")
+    if not known:
+        raise DeploymentError(
+            f"azure-servicebus {version('azure-servicebus')} is another inside than these commands know",
+            "Install the version that requirements.txt names.",
+        )
+
+
+def _mark_types() -> None:
+    from azure.servicebus._pyamqp import _decode
+
     for name, codes in _CONSTRUCTORS.items():
         for code in codes:
             _decode._DECODE_BY_CONSTRUCTOR[code] = _marking(
                 _decode._DECODE_BY_CONSTRUCTOR[code], _MARKS[name]
             )
+
+
+def _marks_types() -> bool:
+    from azure.servicebus._pyamqp._decode import decode_payload
+
+    read = decode_payload(memoryview(_SAMPLE)).application_properties or {}
+    return [_MARKED.get(type(value)) for value in read.values()] == [AmqpType.UINT, AmqpType.BINARY]
+
+
+def _amqp_client() -> object:
+    from azure.servicebus._pyamqp.client import AMQPClient
+
+    return cast("Any", AMQPClient)("localhost")
 
 
 def _marking(decode: Callable[..., _Decoded], mark: Callable[[Any], Any]) -> Callable[..., _Decoded]:
@@ -173,42 +207,3 @@ def _typed(value: Value) -> Any:
         # The SDK would write bytes as a string.
         return bytearray(cast("bytes", value.value))
     return value.value if value.type in _AS_THEY_ARE else {"TYPE": value.type.upper(), "VALUE": value.value}
-
-
-def renew(receiver: ServiceBusReceiver, tokens: Iterable[UUID], timeout: float) -> None:
-    """Renew many locks by one request.
-
-    Raises:
-        MessageLockLostError: one of them is lost; which of the others were renewed is not known.
-    """
-    receiver._renew_locks(*cast("Iterable[str]", tokens), timeout=timeout)
-
-
-def delivery(received: ServiceBusReceivedMessage) -> tuple[int, bytes]:
-    """Return what names a delivery on its link: its id, and its tag, which is the lock token."""
-    inside = cast("Any", received)
-    return int(inside._delivery_id), bytes(inside._delivery_tag)
-
-
-def link_of(receiver: ServiceBusReceiver) -> Any:
-    """Return the link that a receiver has just now, ``None`` if none: after a failure it opens another."""
-    link = getattr(cast("Any", receiver)._handler, "_link", None)
-    return None if link is None or link._is_closed else link
-
-
-def forget(link: Any, tag: bytes) -> None:
-    """Let a link forget a delivery that is held aside: it would keep the tag of each in memory."""
-    link._received_delivery_tags.discard(tag)
-
-
-def release(link: Any, first: int, last: int) -> None:
-    """Give a range of deliveries of a link back to the queue, as if they had never been delivered."""
-    tag = first.to_bytes(8)
-    link._received_delivery_tags.add(tag)
-    link.send_disposition(
-        first_delivery_id=first,
-        last_delivery_id=last,
-        delivery_tag=tag,
-        settled=True,
-        delivery_state=Released(),
-    )

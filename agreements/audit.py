@@ -2,10 +2,17 @@
 
 import json
 import os
+import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from agreements import telemetry
+
+if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
+    import getpass
+else:
+    import pwd
 
 
 def record(path: Path, entry: Mapping[str, object], *, log: bool = True) -> None:
@@ -20,3 +27,22 @@ def record(path: Path, entry: Mapping[str, object], *, log: bool = True) -> None
         os.fsync(file.fileno())
     if log:
         telemetry.log_audit(entry)
+
+
+def operator() -> str:
+    """Return who is at work: the user of this machine, whatever the environment says, and which machine."""
+    return f"{_user()}@{platform.node()}"
+
+
+if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
+
+    def _user() -> str:
+        return getpass.getuser()
+else:
+
+    def _user() -> str:
+        user = os.getuid()
+        try:
+            return pwd.getpwuid(user).pw_name
+        except KeyError:  # as in a container that was given a number
+            return str(user)

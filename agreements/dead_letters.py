@@ -1,4 +1,4 @@
-"""Plan what is done to waiting messages, and tell what became of each. No Service Bus, no terminal.
+"""Plan what is done to waiting messages: which exactly, and why not the others. No Service Bus, no terminal.
 
 A plan is a file of JSON lines: what is to be done, then one line for each message that was looked at, with
 its sequence number and either a fingerprint (chosen) or why it was skipped. A plan is applied exactly.
@@ -9,33 +9,16 @@ import json
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
-from agreements import identity
-from agreements.deliveries import Property
-from agreements.errors import EventError, Reason
-from agreements.messages import ParkedMessage, Place, State, Value
-from agreements.selection import Selection, customer_of, event_of
+from agreements.messages import ParkedMessage, Place, State
+from agreements.selection import Selection, customer_of
 
 _VERSION = 1
-_RECORDED = {Reason.ALREADY_RECORDED, Reason.OTHER_RECORDED, Reason.RECORD_UNKNOWN}
-# A copy is traced anew, and what an earlier stay in a dead-letter queue left is no longer true.
-_STALE = {
-    "Diagnostic-Id",
-    "traceparent",
-    "tracestate",
-    Property.DEAD_LETTER_REASON,
-    Property.DEAD_LETTER_DESCRIPTION,
-}
-_NOT_KEPT = frozenset(_STALE | set(Property))
-# Service Bus refuses more in one property than 32 KB; nobody reads that much.
-_LONGEST_WHY = 256
 
 
 class PlanError(ValueError):
@@ -49,74 +32,6 @@ class Action(StrEnum):
     REPLAY = "replay"
     RELEASE = "release"
     DISCARD = "discard"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stamp:
-    """What a copy tells about its replay."""
-
-    run: str
-    by: str
-    why: str
-
-    def properties(self, position: str) -> dict[str, Value]:
-        """Return our properties on the copy of the message that is named by its position."""
-        return {**self._written, Property.REPLAYED_FROM: Value.string(position)}
-
-    @cached_property
-    def _written(self) -> dict[str, Value]:
-        return {
-            Property.REPLAY_RUN: Value.string(self.run),
-            Property.REPLAYED_BY: Value.string(self.by),
-            Property.REPLAY_WHY: Value.string(self.why[:_LONGEST_WHY]),
-        }
-
-
-def replayed(message: ParkedMessage, stamp: Stamp) -> ParkedMessage:
-    """Return the copy that replays a message.
-
-    It starts anew: attempt 1, an origin and clocks of its own. Of our properties only the event's id and the
-    count of replays go on; without a correlation id of the publisher's it gets the one that the log has.
-    """
-    position = message.position
-    kept = {name: value for name, value in message.properties.items() if name not in _NOT_KEPT}
-    ours: dict[str, Value] = {
-        Property.REPLAY: Value.number(min(message.replay + 1, 2**31 - 1)),
-        Property.EVENT_ID: Value.string(message.event_id),
-    }
-    return replace(
-        message,
-        message_id=identity.replay_message_id(position),
-        correlation_id=message.correlation_id or str(identity.correlation_id(position, None)),
-        properties={**kept, **stamp.properties(position), **ours},
-    )
-
-
-def released(message: ParkedMessage, stamp: Stamp) -> ParkedMessage:
-    """Return the copy of a scheduled retry that is to be tried now; everything else about it stays."""
-    position = message.position
-    kept = {name: value for name, value in message.properties.items() if name not in _STALE}
-    return replace(
-        message,
-        message_id=identity.replay_message_id(position),
-        properties=kept | stamp.properties(position),
-    )
-
-
-def doubts(message: ParkedMessage, now: datetime) -> Iterator[str]:
-    """Yield why a replay of a message cannot help, or is not likely to."""
-    reason = message.reason
-    if reason in _RECORDED:
-        yield "already recorded"
-    if reason == Reason.SUPERSEDED:
-        yield "superseded by a newer acceptance"
-    try:
-        event = event_of(message)
-    except EventError as error:
-        yield f"still no event: {error}"
-        return
-    if event.date_agreed.instant > now:
-        yield "dateAgreed is in the future"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,24 +65,28 @@ class Summary:
 
 
 def make(
-    messages: Iterable[ParkedMessage], order: Order, selection: Selection, limit: int | None, now: datetime
-) -> Iterator[tuple[str, Summary]]:
-    """Yield the lines of a plan, each with the summary so far."""
-    summary = Summary()
-    yield json.dumps({"plan": _VERSION, **_order(order)}), summary
+    messages: Iterable[ParkedMessage],
+    order: Order,
+    selection: Selection,
+    limit: int | None,
+    doubts: Callable[[ParkedMessage], Iterable[str]],
+    summary: Summary,
+) -> Iterator[str]:
+    """Yield the lines of a plan, with the doubts about each chosen message, and count them in the summary."""
+    yield json.dumps({"plan": _VERSION, **_order(order)})
     for message in messages:
         skipped = _skipped(message, order, selection)
         if skipped is None and limit is not None and summary.chosen.total() >= limit:
             skipped = "beyond the limit"
         if skipped is None:
-            doubted = list(doubts(message, now)) if order.action is Action.REPLAY else []
+            doubted = list(doubts(message))
             summary.chosen[message.reason] += 1
             summary.doubts.update(doubted)
             line = _chosen(message, order, doubted)
         else:
             summary.skipped[skipped] += 1
             line = {**_named(message), "skipped": skipped}
-        yield json.dumps(line, ensure_ascii=False), summary
+        yield json.dumps(line, ensure_ascii=False)
 
 
 def _order(order: Order) -> dict[str, object]:

@@ -31,11 +31,13 @@ class Property(StrEnum):
     REQUEST_ID = "mcaRequestId"
     EVENT_ID = "mcaEventId"
     CUSTOMER_TENANT_ID = "mcaCustomerTenantId"
-    # What a replay writes: which run, by whom, why, and of which message; it stays on all copies to come.
+    # What a replay writes: which run, by whom, why, of which message, and for which reason that lay there; it
+    # stays on all copies to come.
     REPLAY_RUN = "mcaReplayRun"
     REPLAYED_BY = "mcaReplayedBy"
     REPLAY_WHY = "mcaReplayWhy"
     REPLAYED_FROM = "mcaReplayedFrom"
+    REPLAYED_REASON = "mcaReplayedReason"
     # The broker's own names, so that every Service Bus tool shows them.
     DEAD_LETTER_REASON = "DeadLetterReason"
     DEAD_LETTER_DESCRIPTION = "DeadLetterErrorDescription"
@@ -43,7 +45,13 @@ class Property(StrEnum):
 
 # A copy is traced anew, and what an earlier stay in a dead-letter queue left is no longer true.
 _STALE = {"Diagnostic-Id", "traceparent", "tracestate", "DeadLetterReason", "DeadLetterErrorDescription"}
-_REPLAYS = {Property.REPLAY_RUN, Property.REPLAYED_BY, Property.REPLAY_WHY, Property.REPLAYED_FROM}
+_REPLAYS = {
+    Property.REPLAY_RUN,
+    Property.REPLAYED_BY,
+    Property.REPLAY_WHY,
+    Property.REPLAYED_FROM,
+    Property.REPLAYED_REASON,
+}
 _NOT_THE_PUBLISHERS = _STALE | set(Property)
 _NOT_CARRIED = _NOT_THE_PUBLISHERS - _REPLAYS
 

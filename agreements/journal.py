@@ -140,10 +140,10 @@ else:
 
 
 def locked(path: Path, taken: str) -> IO[bytes]:
-    """Open a file for one process at a time, to read and to write; created for its owner alone.
+    """Return a file, made for its owner alone, that nobody else has locked; closing it lets it go.
 
     Raises:
-        JournalError: another process has it open; ``taken`` says so.
+        JournalError: another process has it; ``taken`` says what for.
     """
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
     try:

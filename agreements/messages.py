@@ -1,19 +1,16 @@
 """A message at rest, with all that a faithful copy of it needs. No I/O."""
 
-import base64
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from enum import StrEnum, unique
-from typing import Self, cast
-from uuid import UUID
+from typing import Self
 
 from agreements import identity
 from agreements.deliveries import Property
 from agreements.errors import Reason
+from agreements.values import Value
 
 _DEAD_LETTER_QUEUE = "/$DeadLetterQueue"
 # What the broker itself gives as a reason (Azure, service-bus-dead-letter-queues).
@@ -24,112 +21,6 @@ _BROKERS_ADVICE = {
 }
 _ADVICE = {str(reason): reason.advice for reason in Reason} | _BROKERS_ADVICE
 _NO_ADVICE = "Another program dead-lettered it: see its description."
-
-
-@unique
-class AmqpType(StrEnum):
-    """The simple types of AMQP 1.0 that a property may have (OASIS AMQP 1.0, part 3, section 2.8)."""
-
-    NULL = "null"
-    BOOLEAN = "boolean"
-    UBYTE = "ubyte"
-    USHORT = "ushort"
-    UINT = "uint"
-    ULONG = "ulong"
-    BYTE = "byte"
-    SHORT = "short"
-    INT = "int"
-    LONG = "long"
-    FLOAT = "float"
-    DOUBLE = "double"
-    DECIMAL128 = "decimal128"
-    TIMESTAMP = "timestamp"
-    UUID = "uuid"
-    BINARY = "binary"
-    STRING = "string"
-    SYMBOL = "symbol"
-
-
-type Simple = str | int | float | bool | bytes | UUID | Decimal | None
-
-_FROM_TEXT: dict[AmqpType, Callable[[str], Simple]] = {
-    AmqpType.FLOAT: float,
-    AmqpType.DOUBLE: float,
-    AmqpType.DECIMAL128: Decimal,
-    AmqpType.UUID: UUID,
-    AmqpType.BINARY: base64.b64decode,
-}
-_BITS = {AmqpType.BYTE: 8, AmqpType.SHORT: 16, AmqpType.INT: 32, AmqpType.LONG: 64, AmqpType.TIMESTAMP: 64}
-_UNSIGNED_BITS = {AmqpType.UBYTE: 8, AmqpType.USHORT: 16, AmqpType.UINT: 32, AmqpType.ULONG: 64}
-_RANGES = {kind: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for kind, bits in _BITS.items()}
-_RANGES |= {kind: (0, 2**bits - 1) for kind, bits in _UNSIGNED_BITS.items()}
-_TYPES: dict[AmqpType, type] = {
-    AmqpType.NULL: type(None),
-    AmqpType.BOOLEAN: bool,
-    AmqpType.FLOAT: float,
-    AmqpType.DOUBLE: float,
-    AmqpType.DECIMAL128: Decimal,
-    AmqpType.UUID: UUID,
-    AmqpType.BINARY: bytes,
-    AmqpType.STRING: str,
-    AmqpType.SYMBOL: str,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A property's value with its type; a timestamp is in milliseconds since 1970 UTC."""
-
-    type: AmqpType
-    value: Simple
-
-    @property
-    def text(self) -> str:
-        """The value as a person reads it, and as a filter is compared with it."""
-        if self.type is AmqpType.TIMESTAMP:
-            return _instant(int(cast("int", self.value)))
-        if isinstance(self.value, bytes):
-            return base64.b64encode(self.value).decode()
-        return str(self.value).lower() if isinstance(self.value, bool) else str(self.value)
-
-    @classmethod
-    def string(cls, text: str) -> Self:
-        """Return a string."""
-        return cls(AmqpType.STRING, text)
-
-    @classmethod
-    def number(cls, number: int) -> Self:
-        """Return a whole number of 32 bits."""
-        return cls(AmqpType.INT, number)
-
-    def record(self) -> dict[str, object]:
-        """Return what JSON can hold of it without loss: numbers with a fraction are text, bytes base64."""
-        lossless = isinstance(self.value, (int, type(None)))
-        return {"type": str(self.type), "value": self.value if lossless else self.text}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, object]) -> Self:
-        """Return what ``record`` held; ValueError, TypeError or KeyError if that is not a value."""
-        kind, value = AmqpType(str(record["type"])), record["value"]
-        convert = _FROM_TEXT.get(kind)
-        simple = cast("Simple", convert(str(value)) if convert else value)
-        if not _fits(kind, simple):
-            raise ValueError
-        return cls(kind, simple)
-
-
-def _instant(milliseconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()
-    except (ValueError, OverflowError, OSError):  # before the year 1, or after 9999
-        return str(milliseconds)
-
-
-def _fits(kind: AmqpType, value: Simple) -> bool:
-    if kind in _RANGES:
-        low, high = _RANGES[kind]
-        return type(value) is int and low <= value <= high
-    return isinstance(value, _TYPES[kind])
 
 
 @unique
@@ -249,76 +140,3 @@ class ParkedMessage:
 def advice(reason: str) -> str:
     """Return what to do about a reason, ours or the broker's."""
     return _ADVICE.get(reason, _NO_ADVICE)
-
-
-_PLAIN = (
-    "message_id",
-    "content_type",
-    "content_encoding",
-    "correlation_id",
-    "subject",
-    "to",
-    "reply_to",
-    "session_id",
-    "reply_to_session_id",
-    "partition_key",
-)
-
-
-def to_record(message: ParkedMessage) -> dict[str, object]:
-    """Return what an export holds: everything, without loss, as JSON can carry it."""
-    scheduled = message.scheduled_for
-    return {
-        "place": str(message.place),
-        "sequenceNumber": message.sequence_number,
-        "enqueuedTime": message.enqueued_time.isoformat(),
-        "fingerprint": message.fingerprint,
-        "state": str(message.state),
-        "deliveryCount": message.delivery_count,
-        "scheduledFor": scheduled.isoformat() if scheduled else None,
-        **{name: getattr(message, name) for name in _PLAIN},
-        "bodyKind": str(message.body_kind),
-        **_body(message.body),
-        "properties": {name: value.record() for name, value in message.properties.items()},
-    }
-
-
-def _body(body: bytes) -> dict[str, str]:
-    # As text where that is lossless, so that a person can mend it in an editor.
-    try:
-        return {"body": body.decode()}
-    except UnicodeDecodeError:
-        return {"bodyBase64": base64.b64encode(body).decode()}
-
-
-def _told(value: object) -> str | None:
-    if not isinstance(value, (str, type(None))):
-        raise TypeError
-    return value
-
-
-def from_record(line: str) -> tuple[ParkedMessage, str]:
-    """Return the message that a line of an export holds, and the fingerprint of what was exported.
-
-    Raises:
-        ValueError: the line is not one of an export; the message shows nothing of it.
-    """
-    try:
-        given = json.loads(line)
-        text = given.get("body")
-        scheduled = given.get("scheduledFor")
-        message = ParkedMessage(
-            place=Place.parse(given["place"]),
-            sequence_number=int(given["sequenceNumber"]),
-            enqueued_time=datetime.fromisoformat(given["enqueuedTime"]),
-            state=State(given["state"]),
-            delivery_count=int(given["deliveryCount"]),
-            scheduled_for=datetime.fromisoformat(scheduled) if scheduled else None,
-            body_kind=BodyKind(given["bodyKind"]),
-            body=text.encode() if text is not None else base64.b64decode(given["bodyBase64"]),
-            properties={name: Value.from_record(value) for name, value in given["properties"].items()},
-            **{name: _told(given.get(name)) for name in _PLAIN},
-        )
-        return message, str(given["fingerprint"])
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
-        raise ValueError("not a line of an export") from None

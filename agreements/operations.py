@@ -1,33 +1,28 @@
 """What a person does to waiting messages: look, plan, apply. No terminal here, no SDK."""
 
-import hashlib
-import os
-import platform
-import sys
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from agreements import audit, dead_letters
-from agreements.dead_letters import Action, Order, Plan, PlanError, Stamp, Summary
+from agreements import audit, dead_letters, plan_files
+from agreements.copies import Stamp
+from agreements.dead_letters import Action, Order, Plan, PlanError, Summary
+from agreements.doubts import doubts
 from agreements.endings import Endings, Following
 from agreements.journal import Journal, Step
 from agreements.messages import ParkedMessage, Place
-from agreements.replays import Pace, Run, StoppedError
+from agreements.pacing import Pace, Pacer, StoppedError
+from agreements.places import Names
+from agreements.replays import Run
 from agreements.replays import Store as Copying
+from agreements.restores import Restore, Restored
 from agreements.selection import Selection
-
-if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
-    import getpass
-else:
-    import pwd
+from agreements.waiting import waiting
 
 
 class Store(Copying[Any], Protocol):
@@ -45,50 +40,6 @@ class Store(Copying[Any], Protocol):
 
     def close(self) -> None:
         """Close what was opened."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """The queues, and what commands call the places in them."""
-
-    acceptances: str
-    retries: str
-    duplicates: str
-    rejections: str
-
-    @property
-    def dead_letter_queues(self) -> list[Place]:
-        """Every dead-letter queue."""
-        queues = self.acceptances, self.retries, self.duplicates, self.rejections
-        return [Place(queue, dead=True) for queue in queues]
-
-    @property
-    def moving(self) -> list[Place]:
-        """Where events are under way, in the order in which they move."""
-        return [Place(self.acceptances), Place(self.retries)]
-
-    @property
-    def resting(self) -> list[Place]:
-        """Where events come to rest until a person looks."""
-        return [Place(self.duplicates), Place(self.rejections), *self.dead_letter_queues]
-
-    def places(self, name: str) -> list[Place]:
-        """Return the places of a name: ``rejections``, ``dead-letters``, …, or a path of Service Bus.
-
-        Raises:
-            ValueError: there is none.
-        """
-        known = {str(place): [place] for place in [*self.moving, *self.resting]}
-        known |= {
-            "acceptances": [Place(self.acceptances)],
-            "retries": [Place(self.retries)],
-            "duplicates": [Place(self.duplicates)],
-            "rejections": [Place(self.rejections)],
-            "dead-letters": self.dead_letter_queues,
-        }
-        if name not in known:
-            raise ValueError(f"{name} is none of {', '.join(known)}")
-        return known[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +65,6 @@ class Result:
     left: Counter[str]
     remaining: int
     stopped: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
-    """How many were to be sent again, this time, and how many of them are too large for it."""
-
-    chosen: int
-    refused: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +96,11 @@ class Operations:
         told: str,
         limit: int | None = None,
         max_replays: int = 3,
+        doubted: bool = True,
     ) -> Summary:
         """Write a plan, whole or not at all; ``told`` are the filters as they were given.
+
+        ``doubted`` has everything looked at that waits, to tell where a replay cannot help.
 
         Raises:
             OSError: the file cannot be written.
@@ -172,17 +118,23 @@ class Operations:
             marks={str(place): self.store.highest(place) for place in marked},
         )
         summary = Summary()
-        half = path.with_name(f"{path.name}.half")
-        half.unlink(missing_ok=True)
-        with os.fdopen(
-            os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
-            for line, summary in dead_letters.make(messages, order, selection, limit, self.now()):  # noqa: B007 - the last one counts
-                file.write(f"{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        with self._doubting(action, doubted=doubted) as doubt:
+            plan_files.write(path, dead_letters.make(messages, order, selection, limit, doubt, summary))
         return summary
+
+    @contextmanager
+    def _doubting(
+        self, action: Action, *, doubted: bool
+    ) -> Iterator[Callable[[ParkedMessage], Iterable[str]]]:
+        """Give what tells the doubts about a message, once everything was looked at that waits beside it."""
+        if action is not Action.REPLAY or not doubted:
+            yield lambda _: ()
+            return
+        now = self.now()
+        with waiting(now) as others:
+            for message in self.messages([*self.names.moving, *self.names.resting]):
+                others.add(message)
+            yield lambda message: doubts(message, now, others)
 
     def apply(
         self,
@@ -207,13 +159,15 @@ class Operations:
                 plan=plan,
                 journal=journal,
                 store=self.store,
-                stamp=Stamp(run=plan.order.run, by=operator(), why=why),
-                watch=self.following(plan.order),
-                pause=self.pause,
-                pace=pace,
+                stamp=Stamp(run=plan.order.run, by=audit.operator(), why=why),
+                pacer=Pacer(
+                    pace=pace,
+                    watch=self.following(plan.order),
+                    pause=self.pause,
+                    told=told,
+                    stopping=stopping,
+                ),
                 mend=mend,
-                told=told,
-                stopping=stopping,
             )
             stopped: str | None = "it failed"
             # Also of a run that is killed is known who began it, and why.
@@ -260,43 +214,21 @@ class Operations:
         why: str,
         audit_file: Path,
     ) -> Restored:
-        """Send events again whose message is gone; each once, however often the same are given.
-
-        Args:
-            messages: all that the journal may tell of; no two of a place with the same sequence number.
-            gone: those of them that are to be sent.
-            file: the journal, from which the same command goes on after a crash.
-            digest: of what the events come from; the journal is for that alone.
-            why: for the audit record and the copies.
-            audit_file: gets a record before the first and after the last is sent.
+        """Send events again whose message is gone, with an audit record before and after; see ``Restore``.
 
         Raises:
             JournalError: another process restores the same.
             ServiceBusError: Service Bus failed; the same can be given again.
         """
-        stamp = Stamp(run=str(uuid4()), by=operator(), why=why)
-        with Journal(file, digest, _numbers(messages)) as journal:
-            fresh = [one for one in gone if journal.step_of(one.place, one.sequence_number) < Step.SENT]
-            entry = self._began("restore", stamp) | {"digest": digest, "chosen": len(fresh)}
-            audit.record(audit_file, {"state": "begun", **entry}, log=False)
-            refused = 0
-            try:
-                for portion in batched(fresh, 100, strict=False):
-                    refused += self._restore(portion, stamp, journal)
-            finally:
-                sent = sum(journal.step_of(one.place, one.sequence_number) is Step.SENT for one in fresh)
-                audit.record(audit_file, {"state": "ended", **entry, "done": sent, "left": refused})
-        return Restored(chosen=len(fresh), refused=refused)
-
-    def _restore(self, portion: Sequence[ParkedMessage], stamp: Stamp, journal: Journal) -> int:
-        copies = [dead_letters.replayed(message, stamp) for message in portion]
-        refused = set(self.store.send(self.names.acceptances, copies))
-        sent = [message for at, message in enumerate(portion) if at not in refused]
-        for place, numbers in _numbers(sent).items():
-            journal.write(Step.SENT, place, numbers)
-        for place, numbers in _numbers(portion[at] for at in refused).items():
-            journal.write(Step.LEFT, place, numbers, "too large for a copy")
-        return len(refused)
+        stamp = Stamp(run=str(uuid4()), by=audit.operator(), why=why)
+        restore = Restore(
+            send=lambda copies: self.store.send(self.names.acceptances, copies),
+            stamp=stamp,
+            entry=self._began("restore", stamp) | {"digest": digest},
+            audit_file=audit_file,
+        )
+        with restore.journal(file, digest, messages) as journal:
+            return restore(gone, journal)
 
     def following(self, order: Order) -> Following:
         """Return what looks for the endings of a plan's copies."""
@@ -325,7 +257,7 @@ class Operations:
             raise PlanError(
                 f"{plan.path}: a plan for {plan.order.namespace}, and this is {self.store.namespace}"
             )
-        return Journal(journal_of(plan.path), plan.hash.hexdigest(), plan.numbers)
+        return Journal(plan_files.journal_of(plan.path), plan.hash.hexdigest(), plan.numbers)
 
     def _result(self, plan: Plan, journal: Journal, run: Run[Any], stopped: str | None) -> Result:
         remaining = sum(journal.remaining(place) for place in plan.numbers)
@@ -356,50 +288,5 @@ def _told(result: Result) -> dict[str, object]:
     }
 
 
-def _numbers(messages: Iterable[ParkedMessage]) -> dict[Place, "array[int]"]:
-    numbers: dict[Place, array[int]] = {}
-    for message in sorted(messages, key=lambda message: message.sequence_number):
-        numbers.setdefault(message.place, array("q")).append(message.sequence_number)
-    return numbers
-
-
 def _target(action: Action, names: Names) -> str | None:
     return {Action.REPLAY: names.acceptances, Action.RELEASE: names.retries, Action.DISCARD: None}[action]
-
-
-def journal_of(plan: Path) -> Path:
-    """Return where the journal of a plan lies."""
-    return plan.with_name(f"{plan.name}.journal")
-
-
-def plan_of(folder: Path, action: Action, told: str) -> Path:
-    """Return where the plan for some filters lies: the same for the same, so that it is found again."""
-    digest = hashlib.sha256(f"{action} {told}".encode()).hexdigest()[:8]
-    return folder / f"{action}-{digest}.jsonl"
-
-
-def put_away(plan: Plan) -> None:
-    """Move a plan of our own that is done with, and its journal, out of the way."""
-    kept = plan.path.with_name(f"{plan.path.stem}-{plan.order.run}.jsonl")
-    plan.path.replace(kept)
-    with suppress(FileNotFoundError):
-        journal_of(plan.path).replace(journal_of(kept))
-
-
-def operator() -> str:
-    """Return who is at work: the user of this machine, whatever the environment says, and which machine."""
-    return f"{_user()}@{platform.node()}"
-
-
-if sys.platform == "win32":  # pragma: no cover - the suites run elsewhere
-
-    def _user() -> str:
-        return getpass.getuser()
-else:
-
-    def _user() -> str:
-        user = os.getuid()
-        try:
-            return pwd.getpwuid(user).pw_name
-        except KeyError:  # as in a container that was given a number
-            return str(user)

@@ -13,20 +13,19 @@ from itertools import takewhile
 from time import monotonic
 from typing import Protocol
 
-from agreements.dead_letters import Action, Plan, Stamp, released, replayed
-from agreements.endings import Endings
+from agreements.copies import Stamp, released, replayed
+from agreements.dead_letters import Action, Plan
 from agreements.journal import Journal, Step
 from agreements.messages import ParkedMessage, Place, State
+from agreements.pacing import Pacer
 
 _BATCH = 100
 # How long to wait for a next message before asking whether there is one.
 _WAIT_SECONDS = 2.0
-_KEEP_SECONDS = 1.0
 # Beyond the lock of whoever may hold a message: an earlier run that was killed, or another program.
 _PATIENCE_SECONDS = 5.0
 # Of a place where nothing could be taken the lock is not known; this is what ours have.
 _USUAL_LOCK_SECONDS = 60.0
-_LOOK_SECONDS = 2.0
 
 
 class Taken(Protocol):
@@ -76,63 +75,25 @@ class Store[T: Taken](Protocol):
         """Cancel a scheduled message; return whether it was still scheduled."""
 
 
-class Watch(Protocol):
-    """Looks at what became of the copies of a run."""
-
-    def __call__(self) -> Endings:
-        """Look now."""
-
-
-class StoppedError(Exception):
-    """The run ended early, on purpose; the same plan can be applied again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How carefully a plan is applied.
-
-    Attributes:
-        rate: messages a second; ``None`` is as fast as it goes.
-        canary: how many are sent first and followed to their ending before the others; 0 for none.
-        stop_after_failures: stop once so many copies were parked again; ``None`` never.
-    """
-
-    rate: float | None = None
-    canary: int = 0
-    stop_after_failures: int | None = None
-
-
 @dataclass(slots=True, kw_only=True)
 class Run[T: Taken]:
     """One application of a plan.
 
     Attributes:
+        pacer: sets the pace, and ends the run early.
         mend: changes what is sent; a fingerprint is that of the message as it lies.
-        told: called after each batch, with how many messages were in it.
-        stopping: whether the person who runs it wants it to end after the batch in hand.
         clock: seconds that only rise.
-        pause: waits for some seconds.
         left: why messages were left where they are, with how many.
-        sent: how many copies were sent this time.
     """
 
     plan: Plan
     journal: Journal
     store: Store[T]
     stamp: Stamp
-    watch: Watch
-    pause: Callable[[float], object]
-    pace: Pace
+    pacer: Pacer
     mend: Callable[[ParkedMessage], ParkedMessage]
-    told: Callable[[int], object]
-    stopping: Callable[[], bool]
     clock: Callable[[], float] = monotonic
     left: Counter[str] = field(default_factory=Counter)
-    sent: int = 0
-    _ready_at: float = float("-inf")
-    _looked_at: float = float("-inf")
-    _canary_lives: bool = False
-    _before: Counter[str] = field(default_factory=Counter)
 
     def __call__(self) -> None:
         """Apply what is left of the plan.
@@ -141,9 +102,7 @@ class Run[T: Taken]:
             StoppedError: it was asked to stop, or too many copies were parked again.
             ServiceBusError: Service Bus failed; the same plan can be applied again.
         """
-        if self.pace.canary or self.pace.stop_after_failures:
-            # Those of an earlier run of the plan say nothing about this one.
-            self._before = self.watch().parked
+        self.pacer.begin()
         for place in self.plan.numbers:
             if self.plan.order.action is Action.RELEASE:
                 self._release(place)
@@ -154,7 +113,7 @@ class Run[T: Taken]:
     def _sweep(self, place: Place, taking: Taking[T]) -> None:
         progressed, highest = self.clock(), max(self.plan.numbers[place])
         while self.journal.remaining(place):
-            self._check_stopping()
+            self.pacer.check_stopping()
             page = taking.page(_BATCH, _WAIT_SECONDS)
             chosen = [taken for taken in page if self._is_open(taken.message)]
             hands = {id(taken) for taken in chosen}
@@ -172,26 +131,26 @@ class Run[T: Taken]:
     def _portions(self, chosen: list[T], taking: Taking[T]) -> None:
         taking.keep()
         while chosen:
-            size = self._portion()
+            size = self.pacer.portion(_BATCH)
             self._batch(chosen[:size], taking)
             chosen = chosen[size:]
 
     def _batch(self, batch: list[T], taking: Taking[T]) -> None:
-        self._wait_turn(len(batch), taking.keep)
+        self.pacer.wait_turn(len(batch), taking.keep)
         place = batch[0].message.place
         sound = [taken for taken in batch if self._is_sound(taken.message)]
         self._copy(place, [taken.message for taken in sound])
         removable = [taken for taken in sound if self._may_go(taken.message)]
         done = [taken.message.sequence_number for taken in removable if taking.complete(taken)]
         self.journal.write(Step.DONE, place, done)
-        self._after(len(batch), taking.keep)
+        self.pacer.after(len(batch), taking.keep)
 
     def _release(self, place: Place) -> None:
         numbers = self.journal.open_numbers(place)
         while numbers:
-            size = self._portion()
+            size = self.pacer.portion(_BATCH)
             portion, numbers = numbers[:size], numbers[size:]
-            self._wait_turn(len(portion), _nothing)
+            self.pacer.wait_turn(len(portion), _nothing)
             found = [self.store.find(place, number) for number in portion]
             scheduled = [message for message in found if message and message.state is State.SCHEDULED]
             there = {message.sequence_number for message in scheduled}
@@ -200,10 +159,11 @@ class Run[T: Taken]:
             self._copy(place, sound)
             going = [message.sequence_number for message in sound if self._may_go(message)]
             for number in going:
-                # One that came due meanwhile is handled twice, which is harmless.
+                # One that came due meanwhile is handled twice, which is harmless: a retry is looked up on
+                # record, before it is confirmed and after a 600061, and finds the other as its own.
                 self.store.cancel(place.queue, number)
             self.journal.write(Step.DONE, place, going)
-            self._after(len(portion), _nothing)
+            self.pacer.after(len(portion), _nothing)
 
     def _copy(self, place: Place, messages: list[ParkedMessage]) -> None:
         """Send the copies of those that are not sent yet; what is discarded needs none."""
@@ -213,7 +173,7 @@ class Run[T: Taken]:
         refused = self._send(fresh) if fresh else []
         sent = [number for at, number in enumerate(numbers) if at not in refused]
         self.journal.write(Step.SENT, place, sent)
-        self.sent += len(sent)
+        self.pacer.sent += len(sent)
         self._leave(place, [numbers[at] for at in refused], "too large for a copy")
 
     def _send(self, messages: list[ParkedMessage]) -> list[int]:
@@ -257,52 +217,6 @@ class Run[T: Taken]:
     def _between(self, place: Place, first: int, last: int) -> Iterator[ParkedMessage]:
         return takewhile(lambda message: message.sequence_number <= last, self.store.peek(place, first))
 
-    def _portion(self) -> int:
-        size = min(_BATCH, int(self.pace.rate or _BATCH) or 1)
-        birds = self.pace.canary - self.sent
-        return min(size, birds) if birds > 0 else size
-
-    def _wait_turn(self, count: int, keep: Callable[[], object]) -> None:
-        """Wait until so many more may be sent."""
-        while (seconds := self._ready_at - self.clock()) > 0:
-            self._check_stopping()
-            self.pause(min(seconds, _KEEP_SECONDS))
-            keep()
-        self._check_stopping()
-        if self.pace.rate:
-            self._ready_at = self.clock() + count / self.pace.rate
-
-    def _after(self, count: int, keep: Callable[[], object]) -> None:
-        self.told(count)
-        if self.pace.canary and self.sent >= self.pace.canary and not self._canary_lives:
-            self._follow_canary(keep)
-        limit = self.pace.stop_after_failures
-        if limit is not None and self.clock() >= self._looked_at + _LOOK_SECONDS:
-            self._looked_at = self.clock()
-            failed = self.watch().parked - self._before
-            if failed.total() >= limit:
-                raise StoppedError(f"{failed.total()} were parked again: {_list(failed)}")
-
-    def _follow_canary(self, keep: Callable[[], object]) -> None:
-        while True:
-            endings = self.watch()
-            if failed := endings.parked - self._before:
-                raise StoppedError(f"the canary was parked again: {_list(failed)}")
-            if not endings.under_way:
-                self._canary_lives = True
-                return
-            self._check_stopping()
-            self.pause(_KEEP_SECONDS)
-            keep()
-
-    def _check_stopping(self) -> None:
-        if self.stopping():
-            raise StoppedError("asked to")
-
 
 def _nothing() -> None:
     """Hold nothing."""
-
-
-def _list(counted: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason or '(no reason)'}" for reason, count in counted.most_common())

@@ -15,9 +15,10 @@ from agreements.auth import Application, Exchange, Tokens
 from agreements.consent import Consent
 from agreements.deadline import Deadline
 from agreements.gate import Gate
-from agreements.operations import Names, Operations
+from agreements.operations import Operations
 from agreements.parked import Parked
 from agreements.partner_center import PartnerCenter
+from agreements.places import Names
 from agreements.principal import Principal
 from agreements.publisher import Publisher
 from agreements.reach import Entity, Right

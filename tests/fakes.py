@@ -20,10 +20,11 @@ from agreements.deadline import Deadline
 from agreements.deliveries import Delivery
 from agreements.errors import Answer, AnswerError
 from agreements.events import AcceptanceEvent, Agreement
-from agreements.messages import ParkedMessage, Place, State, Value
+from agreements.messages import ParkedMessage, Place, State
 from agreements.outcome_events import Advice, Ending, OutcomeEvent, Told
 from agreements.outcomes import Attempt, Outcome
 from agreements.policy import Backoff, Policy
+from agreements.values import Value
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 CUSTOMER = UUID("14876998-c0dc-46e6-9d0c-65a57a6c32ec")

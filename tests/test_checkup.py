@@ -8,7 +8,7 @@ from agreements import checkup, settings, toolbox
 from agreements.checkup import Role
 from agreements.doctor import Finding, Status, examine
 from agreements.errors import Reason
-from agreements.operations import Names
+from agreements.places import Names
 from agreements.principal import Principal
 from agreements.settings import BusSettings
 from local.entra import Registration

@@ -197,6 +197,20 @@ def test_main_does_not_hide_another_missing_module(monkeypatch: pytest.MonkeyPat
         cli.main()
 
 
+def test_an_interrupt_while_loading_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading takes a second or two, and whoever changes their mind then gets no traceback."""
+
+    class Interrupted:
+        def find_spec(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "agreements.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == cli.INTERRUPTED
+
+
 @pytest.mark.parametrize(
     ("which", "document"),
     [

@@ -4,7 +4,7 @@ import errno
 import json
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,16 +16,18 @@ from azure.servicebus.exceptions import ServiceBusConnectionError
 from typer.testing import CliRunner, Result
 
 from agreements import toolbox
-from agreements.cli import applying, output
+from agreements.cli import applying, masking, output, talk
 from agreements.cli.app import app
 from agreements.dead_letters import Action
 from agreements.deadline import Deadline
-from agreements.errors import TokenError
+from agreements.errors import DeploymentError, TokenError
 from agreements.events import Agreement
-from agreements.messages import ParkedMessage, Place, State, to_record
+from agreements.exports import to_record
+from agreements.messages import ParkedMessage, Place, State
 from agreements.selection import Selection
 from tests import fakes
 from tests.fakes import CORRELATION, CUSTOMER, NOW, PLANTED, REJECTIONS, FakeStore, parked
+from tests.test_doubts import UNREADABLE
 from tests.test_operations import RETRIES, built
 
 DUPLICATES = Place("agreement-duplicates")
@@ -112,9 +114,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 class FakeSys:
     """A ``sys`` whose streams are a terminal's."""
 
+    @dataclass
     class Terminal:
+        there: bool = True
+
         def isatty(self) -> bool:
-            return True
+            return self.there
 
     stdin = stdout = Terminal()
 
@@ -344,9 +349,9 @@ def test_show_tells_what_speaks_against_a_replay(shell: Shell) -> None:
     """With advice and doubts beside what is known of the event."""
     shell.lie(parked(body=b"", properties={"mcaErrorCode": "2000", "mcaReplay": 1}))
     shown = json.loads(shell("parked", "show").stdout)
-    assert shown["doubts"] == ["still no event: Empty"]
+    assert shown["doubts"] == ["still no event, Empty: mend it, by parked export and import"]
     assert shown["advice"] == parked().advice
-    assert shown["properties"]["source"] == output.HIDDEN
+    assert shown["properties"]["source"] == masking.HIDDEN
     assert shown["properties"]["mcaReplay"] == "1"
 
 
@@ -371,9 +376,37 @@ def test_trace_finds_an_event_wherever_it_is(shell: Shell) -> None:
     assert len(rows(shell("trace", str(CORRELATION), "--json"))) == 3
 
 
+@pytest.mark.usefixtures("terminal")
+def test_trace_fits_a_terminal(shell: Shell) -> None:
+    """Advice and description are folded, each below its beginning."""
+    shell.lie(parked(properties={"DeadLetterErrorDescription": "x " * 50}))
+    lines = shell("trace", "event-7").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    [at] = [number for number, line in enumerate(lines) if "Description" in line]
+    assert (lines[at + 1].startswith(29 * " " + "x"), lines[1][:12]) == (True, "  Refused: L")
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"), [(None, ["- one two"]), (7, ["- one", "  two"])], ids=["in-a-pipe", "in-a-terminal"]
+)
+def test_what_is_long_hangs(width: int | None, lines: list[str]) -> None:
+    """Folded to a terminal's width below its beginning, and nowhere else."""
+    assert talk.hanging("- ", "one two", width).splitlines() == lines
+
+
+def test_trace_finds_no_event_without_a_name(shell: Shell) -> None:
+    """Nothing that lacks an id is taken for it."""
+    shell.lie(parked(correlation_id=None))
+    assert shell("trace", " ").exit_code == 2
+    assert shell("trace", "id-7").exit_code == 0
+
+
 def test_trace_says_where_else_to_look(shell: Shell) -> None:
     """An event that waits nowhere was confirmed or never came; the log knows."""
     assert "It waits nowhere" in shell("trace", "a1").stderr
+
+
+UNREADABLE_ONCE = f"        1  {UNREADABLE}"
 
 
 def test_plan_is_written_and_told(shell: Shell) -> None:
@@ -383,7 +416,7 @@ def test_plan_is_written_and_told(shell: Shell) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     told = result.stderr.split("\n")
     assert told[0] == "chosen: 2"
-    assert {"        1  replayed 2 times already", "        1  still no event: NotJson"} <= set(told)
+    assert {"        1  replayed 2 times already", UNREADABLE_ONCE} <= set(told)
 
 
 def test_replay_applies_a_plan(shell: Shell) -> None:
@@ -399,6 +432,19 @@ def test_replay_applies_a_plan(shell: Shell) -> None:
     again = shell("parked", "replay", "plan", *WHY, "--yes")
     assert (again.exit_code, "nothing to do" in again.stderr) == (3, True)
     assert {message.text("mcaReplayWhy") for _, message in shell.store.sent} == {"mended"}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_log_line_of_a_change_is_for_a_log(
+    shell: Shell, caplog: pytest.LogCaptureFixture, terminal: bool
+) -> None:
+    """A person in a terminal is told where the audit record is, and not shown what is made for machines."""
+    shell.patch.setattr("agreements.cli.talk.sys", SimpleNamespace(stderr=FakeSys.Terminal(terminal)))
+    shell.lie(*three())
+    with caplog.at_level("WARNING", "agreements"):
+        result = shell("parked", "replay", *WHY, "--yes")
+    assert f"audit record: {shell.state / 'audit.jsonl'}" in result.stderr
+    assert bool(caplog.messages) is not terminal
 
 
 def test_replay_by_filters_makes_its_plan(shell: Shell) -> None:
@@ -496,6 +542,20 @@ def test_waiting_tells_only_what_changes(shell: Shell) -> None:
     assert (result.exit_code, rows(result)[0]["confirmed"]) == (0, 1)
 
 
+def test_the_same_command_twice_at_once_is_refused(shell: Shell) -> None:
+    """The second would put away the plan that the first is about to apply."""
+    shell.lie(*three())
+    send, codes = shell.store.send, list[int]()
+
+    def meanwhile(queue: str, messages: list[ParkedMessage]) -> list[int]:
+        codes.append(shell("parked", "replay", *WHY, "--yes").exit_code)
+        return send(queue, messages)
+
+    shell.patch.setattr(shell.store, "send", meanwhile)
+    assert (shell("parked", "replay", *WHY, "--yes").exit_code, set(codes)) == (0, {5})
+    assert numbers(shell.store) == [1, 2, 9]
+
+
 def test_nobody_is_asked_in_a_pipe(shell: Shell) -> None:
     """Without --yes a script changes nothing."""
     shell.lie(*three())
@@ -585,6 +645,20 @@ def test_a_broker_out_of_reach_is_told(shell: Shell) -> None:
     result = shell("parked", "list")
     assert (result.exit_code, result.stderr) == (1, "Service Bus failed: ServiceBusConnectionError: cut\n")
     assert shell.store.closed
+
+
+def test_an_sdk_that_is_another_inside_is_told(shell: Shell) -> None:
+    """With what to do about it, and before anything is looked at."""
+
+    def refuse(_: object) -> None:
+        raise DeploymentError("azure-servicebus 9 is another inside", "Install the other.")
+
+    shell.patch.setattr(toolbox, "operations", refuse)
+    result = shell("parked", "list")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "azure-servicebus 9 is another inside\nInstall the other.\n",
+    )
 
 
 def test_retries_are_released(shell: Shell) -> None:
@@ -775,6 +849,17 @@ def test_a_plan_that_was_begun_is_not_overwritten(shell: Shell) -> None:
     assert (result.exit_code, "plan was begun" in result.stderr) == (5, True)
 
 
+def test_a_plan_overwrites_nothing_but_a_plan(shell: Shell) -> None:
+    """A file that is there may be the only copy of something; and one that cannot be written is named."""
+    shell.lie(*three())
+    Path("taken").write_text("x")
+    result = shell("parked", "plan", "-o", "taken")
+    assert (result.exit_code, result.stderr) == (5, "taken is there, and is no plan: name another file\n")
+    assert Path("taken").read_text() == "x"
+    result = shell("parked", "plan", "-o", "nowhere/plan")
+    assert (result.exit_code, result.stderr) == (1, "nowhere/plan: No such file or directory\n")
+
+
 def test_half_an_export_is_not_left(shell: Shell) -> None:
     """It would look whole, and the same command would not write it again."""
     shell.lie(parked(1))
@@ -881,11 +966,22 @@ def test_a_rate_has_a_unit(text: str | None, rate: float | None) -> None:
         ("tania.carr", False),
         ("t4@contoso.example", False),
         ("Tania Carr 1", False),
+        ("tania.carr1985", False),
+        ("carr-7", False),
+        ("Carr7", False),
+        ("+34600700800", False),
+        ("600-700-800", False),
+        ("SO-1234", True),
+        ("jo-1234", False),
+        ("Event_0007", True),
+        ("507f1f77bcf86cd799439011", True),
+        ("agreement-acceptances/9/2026-11-21T11:28:18.985Z", True),
+        ("", False),
     ],
 )
 def test_an_id_that_may_be_a_name_is_masked(event_id: str, shown: bool) -> None:
     """An id that somebody numbered is shown, a word or an address is not."""
-    assert output.masked_id(event_id) == (event_id if shown else output.HIDDEN)
+    assert masking.masked_id(event_id) == (event_id if shown else masking.HIDDEN)
 
 
 @pytest.mark.parametrize("command", [["parked", "-h"], ["retries", "-h"], ["parked", "replay", "-h"]])

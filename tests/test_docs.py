@@ -211,6 +211,18 @@ def test_everyone_who_acts_is_told() -> None:
     assert all(actor.split()[0] in head for actor in Actor)
 
 
+def test_every_command_within_a_sentence_is_real() -> None:
+    """Also those that an alert's text only names."""
+    named = re.findall(r"`agreements ([^`]+)`", OPERATIONS.replace("\n", " "))
+    assert len(named) > 20
+    known = {command.removeprefix("agreements ") for command in commands(app)}
+    groups = {command.split()[0] for command in known}
+    for words in named:
+        command = re.match(r"(?:(?:parked|retries) )?[a-z]+", words)
+        assert command, words
+        assert command[0] in known | groups, words
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_of_the_runbooks_can_be_given(words: str) -> None:
     """Whoever copies one in the night gets no usage error: names, options and required ones are right."""

@@ -1,6 +1,6 @@
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +10,14 @@ from agreements import audit, operations
 from agreements.dead_letters import Action, Plan, PlanError
 from agreements.endings import Endings
 from agreements.messages import ParkedMessage, Place, State
-from agreements.operations import Names, Operations, Restored, Result
-from agreements.replays import Pace
+from agreements.operations import Operations, Result
+from agreements.pacing import Pace
+from agreements.places import Names
+from agreements.restores import Restored
 from agreements.selection import Selection
+from tests import fakes
 from tests.fakes import NOW, REJECTIONS, FakeStore, parked
+from tests.test_doubts import NEWER
 
 NAMES = Names(
     acceptances="agreement-acceptances",
@@ -54,27 +58,6 @@ def audited(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "deep" / "audit.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(
-    ("name", "places"),
-    [
-        ("rejections", ["agreement-rejections"]),
-        ("retries", ["agreement-retries"]),
-        ("agreement-duplicates", ["agreement-duplicates"]),
-        ("agreement-retries/$DeadLetterQueue", ["agreement-retries/$DeadLetterQueue"]),
-        ("dead-letters", [f"{place}" for place in NAMES.dead_letter_queues]),
-    ],
-)
-def test_a_place_has_a_short_name(name: str, places: list[str]) -> None:
-    """What a person calls a place, or Service Bus does, leads to it."""
-    assert [str(place) for place in NAMES.places(name)] == places
-
-
-def test_a_place_that_is_none_is_told_which_there_are() -> None:
-    """A wrong name gets the right ones."""
-    with pytest.raises(ValueError, match=r"nowhere is none of .*rejections"):
-        NAMES.places("nowhere")
-
-
 def test_places_are_looked_at_one_after_the_other() -> None:
     """All are opened first: one that cannot be reached is known before the first message is shown."""
     store = FakeStore(parked(1), parked(2, place=RETRIES))
@@ -94,7 +77,7 @@ def test_a_plan_is_applied_and_audited(tmp_path: Path, caplog: pytest.LogCapture
     [begun, ended] = audited(tmp_path)
     entry = {
         "at": NOW.isoformat(timespec="seconds"),
-        "who": operations.operator(),
+        "who": audit.operator(),
         "signedInAs": "user o-i-d",
         "namespace": "here.example",
         "action": "replay",
@@ -175,28 +158,6 @@ def test_a_plan_is_for_one_namespace(tmp_path: Path) -> None:
     assert applied(built(store), plan, tmp_path).done == 1
 
 
-def test_who_is_at_work_is_told_without_a_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's own register counts, and not a variable that anybody sets; a container may have none."""
-    monkeypatch.setenv("LOGNAME", "somebody-else")
-    assert "somebody-else" not in operations.operator()
-    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
-    assert operations.operator().startswith("4000000@")
-
-
-def test_a_plan_is_whole_or_not_there(tmp_path: Path) -> None:
-    """When looking fails half-way, no half of a plan is left that somebody could apply."""
-
-    def messages() -> Iterator[ParkedMessage]:
-        yield parked(1)
-        raise OSError("cut")
-
-    at = built(FakeStore(parked(1)))
-    with pytest.raises(OSError, match="cut"):
-        at.plan(tmp_path / "plan", Action.REPLAY, messages(), Selection(), told="{}")
-    assert not (tmp_path / "plan").exists()
-    assert planned(at, tmp_path / "plan").count == 1
-
-
 @pytest.mark.parametrize(
     ("action", "target"),
     [
@@ -209,6 +170,18 @@ def test_each_action_has_its_target(tmp_path: Path, action: Action, target: str 
     """Replays start anew, releases stay retries, what is discarded goes nowhere."""
     store = FakeStore(parked(1, place=RETRIES, state=State.SCHEDULED))
     assert planned(built(store), tmp_path / "plan", action).order.target == target
+
+
+def test_a_plan_compares_with_all_that_waits(tmp_path: Path) -> None:
+    """Also with what its filters do not choose, wherever it lies; what is to be mended is not doubted."""
+    newer = parked(2, place=RETRIES, state=State.SCHEDULED, body=fakes.body(dateAgreed="2026-03-02"))
+    at = built(FakeStore(parked(1, properties={"mcaReason": "NoRelationship"}), newer))
+    summary = at.plan(tmp_path / "plan", Action.REPLAY, at.messages([REJECTIONS]), Selection(), told="{}")
+    assert summary.doubts == {NEWER: 1}
+    summary = at.plan(
+        tmp_path / "plan", Action.REPLAY, at.messages([REJECTIONS]), Selection(), told="{}", doubted=False
+    )
+    assert (summary.chosen.total(), summary.doubts) == (1, {})
 
 
 def test_following_ends_when_nothing_is_under_way(tmp_path: Path) -> None:
@@ -259,28 +232,6 @@ def test_a_restore_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert restore(store, restored, tmp_path) == Restored(chosen=150, refused=0)
     assert restore(store, restored, tmp_path) == Restored(chosen=0, refused=0)
     assert sorted(message.sequence_number for _, message in store.sent) == list(range(1, 251))
-
-
-def test_equal_filters_have_one_plan(tmp_path: Path) -> None:
-    """The same command finds its plan again; another one has its own; one done with makes room."""
-    path = operations.plan_of(tmp_path, Action.REPLAY, "{}")
-    assert path == operations.plan_of(tmp_path, Action.REPLAY, "{}")
-    assert path != operations.plan_of(tmp_path, Action.REPLAY, '{"limit": 1}')
-    at = built(FakeStore(parked(1)))
-    operations.put_away(planned(at, path))
-    plan = planned(at, path)
-    at.progress(plan)
-    operations.put_away(plan)
-    assert not path.exists()
-    assert len(list(tmp_path.iterdir())) == 3
-
-
-def test_the_audit_file_is_its_owners(tmp_path: Path) -> None:
-    """It is appended to, and readable by nobody else."""
-    audit.record(tmp_path / "audit", {"who": "ada"})
-    audit.record(tmp_path / "audit", {"who": "bob"})
-    assert len((tmp_path / "audit").read_text().splitlines()) == 2
-    assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_mended_message_is_sent(tmp_path: Path) -> None:

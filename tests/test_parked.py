@@ -1,6 +1,7 @@
 """Peeking, taking and copying through the real SDK over real AMQP."""
 
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,13 +16,16 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import MessagingEntityNotFoundError, ServiceBusError
 
 from agreements import amqp
-from agreements.dead_letters import replayed
-from agreements.messages import AmqpType, BodyKind, ParkedMessage, Place, State, Value
-from agreements.parked import Parked, Taking
+from agreements.copies import replayed
+from agreements.errors import DeploymentError
+from agreements.messages import BodyKind, ParkedMessage, Place, State
+from agreements.parked import Parked
+from agreements.taking import Taking
+from agreements.values import AmqpType, Value
 from local.parts import in_thread
 from local.service_bus import Namespace, serve
-from tests.test_dead_letters import STAMP
-from tests.test_messages import VALUES
+from tests.test_copies import STAMP
+from tests.test_values import VALUES
 
 SECONDS = 5.0
 QUEUE = Place("parked")
@@ -353,6 +357,41 @@ def test_dead_letters_are_taken_from_their_own_queue(bus: Bus) -> None:
         assert taken.message.place == place
         assert taking.complete(taken)
         assert taking.page(1, 0.1) == []
+
+
+def test_nobody_else_reads_what_we_receive(bus: Bus) -> None:
+    """The SDK's own thread, beside us, mixes up lock tokens: one message would be removed for another."""
+    bus.many(2)
+    before = set(threading.enumerate())
+    with bus.parked.taking(QUEUE) as taking:
+        assert taking.page(1, SECONDS)
+        assert set(threading.enumerate()) == before
+        lose_connection(taking)
+        assert taking.page(1, SECONDS)
+        assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize(
+    ("where", "there"),
+    [
+        ("azure.servicebus._pyamqp._decode._DECODE_BY_CONSTRUCTOR", {}),
+        ("azure.servicebus._pyamqp._decode.decode_payload", lambda _: _Unmarked()),
+        ("azure.servicebus._pyamqp.client.AMQPClient", lambda _: object()),
+    ],
+    ids=["no-table", "no-effect", "another-thread"],
+)
+def test_an_sdk_that_is_another_inside_is_refused(
+    monkeypatch: pytest.MonkeyPatch, where: str, there: object
+) -> None:
+    """Better no command than one whose copies silently lose the types of a publisher's properties."""
+    monkeypatch.setattr(where, there)
+    monkeypatch.setattr(amqp, "_marking", lambda decode, mark: decode)
+    with pytest.raises(DeploymentError, match=r"azure-servicebus 7\.\d+.* is another inside"):
+        amqp.keep_types.__wrapped__()
+
+
+class _Unmarked:
+    application_properties: dict[bytes, int] | None = None
 
 
 def test_types_are_marked_once() -> None:

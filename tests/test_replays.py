@@ -10,9 +10,11 @@ from agreements.dead_letters import Action
 from agreements.endings import Endings
 from agreements.journal import Journal, Step
 from agreements.messages import ParkedMessage, Place, State
-from agreements.replays import Pace, Run, StoppedError
+from agreements.pacing import Pace, Pacer, StoppedError
+from agreements.replays import Run
 from tests.fakes import REJECTIONS, FakeStore, Taken, parked
-from tests.test_dead_letters import ORDER, RELEASE, STAMP, write
+from tests.test_copies import STAMP
+from tests.test_dead_letters import ORDER, RELEASE, write
 
 RETRIES = Place("agreement-retries")
 NONE = Endings(0, Counter())
@@ -57,12 +59,15 @@ class Stage:
                 journal=journal,
                 store=self.store,
                 stamp=STAMP,
-                watch=self.watch,
-                pause=self.store.clock.sleep,
-                pace=pace or Pace(),
+                pacer=Pacer(
+                    pace=pace or Pace(),
+                    watch=self.watch,
+                    pause=self.store.clock.sleep,
+                    told=self.told.append,
+                    stopping=stopping,
+                    clock=self.store.clock,
+                ),
                 mend=mend,
-                told=self.told.append,
-                stopping=stopping,
                 clock=self.store.clock,
                 left=self.left,
             )

@@ -1,11 +1,9 @@
 """What commands that change something share: show what will be done, ask, check, apply, tell the result."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -14,15 +12,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agreements import settings, toolbox
-from agreements.cli import output
-from agreements.cli.options import Filters
-from agreements.dead_letters import Action, Order, Plan, Summary
+from agreements.cli import output, talk
+from agreements.cli.planning import audit_file, tell_counted
+from agreements.dead_letters import Action, Order, Plan
 from agreements.deadline import Deadline
 from agreements.endings import Endings
 from agreements.errors import AgreementsError, SettingsError
 from agreements.messages import ParkedMessage
-from agreements.operations import Operations, Result, plan_of, put_away
-from agreements.replays import Pace
+from agreements.operations import Operations, Result
+from agreements.pacing import Pace
 from agreements.settings import PartnerSettings
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -30,10 +28,12 @@ Rate = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="No more than so many a second (or N/m).")
 ]
 Canary = Annotated[
-    int, typer.Option(min=0, help="Send so many first, and the others once those did not come back.")
+    int,
+    typer.Option(min=0, metavar="N", help="Send so many first, and the others once those did not come back."),
 ]
 StopAfter = Annotated[
-    int | None, typer.Option("--stop-after-failures", min=1, help="Stop once so many were parked again.")
+    int | None,
+    typer.Option("--stop-after-failures", min=1, metavar="N", help="Stop once so many were parked again."),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow each event to its ending.")]
 _PREFLIGHT_SECONDS = 20.0
@@ -55,13 +55,6 @@ class Wish:
             raise typer.BadParameter("say why, in a few words", param_hint="--why")
 
 
-def folder() -> Path:
-    """Return where plans of our own, their journals and the audit trail lie."""
-    found = Path(typer.get_app_dir("agreements"))
-    found.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return found
-
-
 def rate(text: str | None) -> float | None:
     """Return how many a second a rate allows."""
     if text is None:
@@ -76,49 +69,6 @@ def rate(text: str | None) -> float | None:
     return value
 
 
-def own_plan(
-    at: Operations, action: Action, chosen: Filters, messages: Callable[[], Iterator[ParkedMessage]],
-    max_replays: int = 3, *, once: bool = False,
-) -> Plan:  # fmt: skip
-    """Return the plan for some filters: one that is unfinished, or else a new one; if once, any begun."""
-    path = plan_of(folder(), action, f"{at.store.namespace} {chosen.told}")
-    if path.exists():
-        plan = Plan(path)
-        progress = at.progress(plan)
-        if progress.begun and (progress.remaining or once):
-            if progress.remaining:
-                output.say(f"resuming {path}")
-            return plan
-        # One that nobody began to apply is as old as it is: others may wait by now.
-        put_away(plan)
-    summary = at.plan(
-        path,
-        action,
-        messages(),
-        chosen.selection,
-        told=chosen.told,
-        limit=chosen.limit,
-        max_replays=max_replays,
-    )
-    # Doubts are about messages as they lie, and not as a file has mended them.
-    tell_summary(replace(summary, doubts=Counter()) if once else summary)
-    return Plan(path)
-
-
-def tell_summary(summary: Summary) -> None:
-    """Tell what a plan holds."""
-    _tell("chosen", summary.chosen)
-    _tell("skipped", summary.skipped)
-    if summary.doubts:
-        _tell("a replay may not help", summary.doubts)
-
-
-def _tell(what: str, counted: Counter[str]) -> None:
-    output.say(f"{what}: {counted.total()}")
-    for reason, count in counted.most_common():
-        output.say(f"  {count:>7}  {reason or '(no reason)'}")
-
-
 def apply(
     at: Operations,
     plan: Plan,
@@ -129,7 +79,7 @@ def apply(
     """Ask, check, prepare and apply; tell the result and return the exit code."""
     remaining = at.progress(plan).remaining
     if not remaining:
-        output.say("nothing to do")
+        talk.say("nothing to do")
         return output.NOTHING
     _ask(plan, remaining, wish)
     if wish.checked and plan.order.target:
@@ -141,13 +91,13 @@ def apply(
                 plan,
                 why=wish.why,
                 pace=wish.pace,
-                audit_file=folder() / "audit.jsonl",
+                audit_file=audit_file(),
                 told=told,
                 stopping=stopping,
                 **more,
             )
         except (ServiceBusError, OSError, KeyboardInterrupt):
-            output.say(_how_to_resume(plan))
+            talk.say(_how_to_resume(plan))
             raise
     _tell_result(plan, result)
     good = _follow(at, plan.order, result) if wish.wait and plan.order.target else True
@@ -159,9 +109,9 @@ def _ask(plan: Plan, remaining: int, wish: Wish) -> None:
     target = f" to {order.target}" if order.target else ""
     how = f" at {pace.rate:g}/s" if pace.rate else ""
     how += f", {pace.canary} of them first" if pace.canary else ""
-    output.say(f"{order.action} {remaining} of {plan.count}{target}{how}")
+    talk.say(f"{order.action} {remaining} of {plan.count}{target}{how}")
     for place, numbers in plan.numbers.items():
-        output.say(f"  {len(numbers):>7}  from {place}")
+        talk.say(f"  {len(numbers):>7}  from {place}")
     if order.action is Action.DISCARD and not wish.yes:
         _ask_at_all()
         if typer.prompt(f"Type {remaining} to remove them", err=True) != str(remaining):
@@ -190,7 +140,7 @@ def _check(at: Operations, plan: Plan) -> None:
     try:
         given = settings.read(PartnerSettings)
     except SettingsError:
-        output.say("Partner Center is not checked: this machine has no credential for it")
+        talk.say("Partner Center is not checked: this machine has no credential for it")
         return
     try:
         toolbox.partner_tools(given).partner_center.template_ids(Deadline.after(_PREFLIGHT_SECONDS))
@@ -211,13 +161,14 @@ def progress(total: int) -> Iterator[Callable[[int], object]]:
 
 
 def _tell_result(plan: Plan, result: Result) -> None:
-    output.say(f"done: {result.done} of {plan.count}")
+    talk.say(f"done: {result.done} of {plan.count}")
     if result.left:
-        _tell("left where they are", result.left)
+        tell_counted("left where they are", result.left)
     if result.stopped:
-        output.say(f"stopped: {result.stopped}")
+        talk.say(f"stopped: {result.stopped}")
     if result.remaining:
-        output.say(_how_to_resume(plan))
+        talk.say(_how_to_resume(plan))
+    talk.say(f"audit record: {audit_file()}")
 
 
 def _how_to_resume(plan: Plan) -> str:
@@ -232,7 +183,7 @@ def _follow(at: Operations, order: Order, result: Result) -> bool:
         def told(endings: Endings) -> None:
             if seen[-1:] != [endings.under_way]:
                 seen.append(endings.under_way)
-                output.say(f"under way: {endings.under_way}")
+                talk.say(f"under way: {endings.under_way}")
 
         endings = at.follow(order, told, lambda: result.stopped is not None or stopping())
     parked = endings.parked

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import typer
 
 from agreements import settings, toolbox
-from agreements.cli import output
+from agreements.cli import masking, output
 from agreements.cli.options import Json, Reveal
 from agreements.cli.parked import operations
 from agreements.deadline import Deadline
@@ -70,7 +70,7 @@ def _agreement(agreement: Agreement, *, reveal: bool) -> dict[str, object]:
         "dateAgreed": agreement.date_agreed.isoformat(),
         "type": agreement.type,
         "templateId": agreement.template_id,
-        "primaryContact": contact.model_dump(by_alias=True) if reveal else output.HIDDEN,
+        "primaryContact": contact.model_dump(by_alias=True) if reveal else masking.HIDDEN,
     }
 
 
@@ -96,7 +96,7 @@ def _print(
     typer.echo(f"agreements on record: {len(newest)}")
     for agreement in newest:
         contact = agreement.primary_contact
-        who = f"{contact.first_name} {contact.last_name} <{contact.email}>" if reveal else output.HIDDEN
+        who = f"{contact.first_name} {contact.last_name} <{contact.email}>" if reveal else masking.HIDDEN
         typer.echo(output.plain(f"  {agreement.date_agreed.date()}  {agreement.type}  {who}"))
     typer.echo(f"waiting: {len(waiting)}")
     now = datetime.now(UTC)

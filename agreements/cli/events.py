@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agreements import identity
-from agreements.cli import output, talk
+from agreements.cli import masking, output, talk
 from agreements.cli.options import Json, Reveal
 from agreements.cli.parked import operations
 from agreements.deliveries import Property
@@ -29,6 +29,8 @@ def trace(
 
     Example: agreements trace 94e4e214-6b06-4fb7-96d1-94d559f9b47f
     """
+    if not event_id.strip():
+        raise typer.BadParameter("say which event", param_hint="EVENT_ID")
     now = datetime.now(UTC)
     with operations() as at:
         seen = [message for message in at.messages(_everywhere(at)) if event_id in _names(message)]
@@ -51,7 +53,8 @@ def _everywhere(at: Operations) -> list[Place]:
 
 
 def _names(message: ParkedMessage) -> set[str]:
-    return event_ids(message) | {message.correlation_id or "", _correlation_id(message)}
+    names = event_ids(message) | {_correlation_id(message)}
+    return names | {message.correlation_id} if message.correlation_id else names
 
 
 def _correlation_id(message: ParkedMessage) -> str:
@@ -69,12 +72,12 @@ def _row(message: ParkedMessage, *, reveal: bool) -> dict[str, object]:
         "state": message.state,
         "enqueuedTime": message.enqueued_time.isoformat(),
         "scheduledFor": message.scheduled_for.isoformat() if message.scheduled_for else None,
-        "eventId": output.masked_id(message.event_id, reveal=reveal),
+        "eventId": masking.masked_id(message.event_id, reveal=reveal),
         "correlationId": _correlation_id(message),
         "deliveryCount": message.delivery_count,
         "reason": message.reason or None,
         "advice": message.advice if message.reason else None,
-        "properties": output.masked_properties(message, reveal=reveal),
+        "properties": masking.masked_properties(message, reveal=reveal),
     }
 
 
@@ -84,9 +87,9 @@ def _print(row: dict[str, object], message: ParkedMessage, now: datetime) -> Non
     if message.scheduled_for and message.scheduled_for > now:
         typer.echo(f"  comes again at {message.scheduled_for.isoformat(timespec='seconds')}")
     if message.reason:
-        typer.echo(output.plain(f"  {message.reason}: {message.advice}"))
+        output.print_item(f"  {message.reason}: ", message.advice)
     typer.echo(output.plain(f"  event id        {row['eventId']}"))
     typer.echo(f"  correlation id  {row['correlationId']} (finds its log lines)")
     properties = row["properties"]
     for name, value in properties.items() if isinstance(properties, dict) else ():
-        typer.echo(output.plain(f"  {name:<26} {value}"))
+        output.print_item(f"  {name:<26} ", str(value))

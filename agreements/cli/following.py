@@ -12,7 +12,7 @@ import typer
 from azure.servicebus.exceptions import ServiceBusError
 
 from agreements import toolbox
-from agreements.cli import output
+from agreements.cli import output, talk
 from agreements.cli.applying import progress
 from agreements.messages import Place
 from agreements.operations import Store
@@ -68,7 +68,7 @@ def _highest(store: Store, place: Place) -> int:
     try:
         return store.highest(place)
     except ServiceBusError:
-        output.say(
+        talk.say(
             f"{place} cannot be looked into: that needs the role Azure Service Bus Data Receiver; another one"
             " can be named by --subscription"
         )
@@ -111,7 +111,7 @@ def follow(following: Following, at_most: float) -> Counter[Ending | None]:
             over = not left or stopping() or monotonic() >= until
             if left != last and (over or monotonic() >= told_at + _TELL_SECONDS):
                 told_at, last = monotonic(), left
-                output.say(_line(tally))
+                talk.say(_line(tally))
             if over:
                 return tally
             time.sleep(_LOOK_SECONDS)
@@ -124,7 +124,7 @@ def _look(following: Following) -> Counter[Ending | None]:
         try:
             return following()
         except ServiceBusError as error:
-            output.say(f"{type(error).__name__}: looking again in {wait:.0f} s")
+            talk.say(f"{type(error).__name__}: looking again in {wait:.0f} s")
             time.sleep(wait)
     return following()
 

@@ -12,14 +12,16 @@ from uuid import UUID
 import typer
 
 from agreements.messages import Place
-from agreements.operations import Names
+from agreements.places import Names
 from agreements.selection import Selection, parse_time
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 Reveal = Annotated[
     bool, typer.Option("--reveal", help="Show personal data: bodies, and the publisher's properties.")
 ]
-Why = Annotated[str, typer.Option(help="Why; kept in the audit record and on every copy. Name no person.")]
+Why = Annotated[
+    str, typer.Option(metavar="TEXT", help="Why; kept in the audit record and on every copy. Name no person.")
+]
 
 _PLACES = "rejections, duplicates, dead-letters (of all queues), retries, or a queue's own path"
 
@@ -50,14 +52,21 @@ def filters(
     source: Annotated[
         list[str] | None, typer.Option("--from", metavar="PLACE", help=f"Where: {_PLACES}. Repeatable.")
     ] = None,
-    reason: Annotated[list[str] | None, typer.Option(help="Only this reason. Repeatable.")] = None,
-    error_code: Annotated[
-        list[str] | None, typer.Option(help="Only this error code of Partner Center. Repeatable.")
+    reason: Annotated[
+        list[str] | None, typer.Option(metavar="REASON", help="Only this reason. Repeatable.")
     ] = None,
-    customer: Annotated[UUID | None, typer.Option(help="Only this customer, by its tenant id.")] = None,
-    event_id: Annotated[list[str] | None, typer.Option(help="Only this event. Repeatable.")] = None,
+    error_code: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Only this error code of Partner Center. Repeatable."),
+    ] = None,
+    customer: Annotated[
+        UUID | None, typer.Option(metavar="GUID", help="Only this customer, by its tenant id.")
+    ] = None,
+    event_id: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this event. Repeatable.")
+    ] = None,
     sequence_number: Annotated[
-        list[int] | None, typer.Option(help="Only this message of its queue. Repeatable.")
+        list[int] | None, typer.Option(metavar="N", help="Only this message of its queue. Repeatable.")
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Enqueued since: ISO 8601, or ago: 90s, 15m, 2h, 7d.")
@@ -67,7 +76,7 @@ def filters(
         list[str] | None,
         typer.Option(metavar="PROPERTY=VALUE", help="Only with this application property. Repeatable."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="No more than so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="No more than so many.")] = None,
 ) -> Filters:
     """Return the filters that the options give."""
     now = datetime.now(UTC)

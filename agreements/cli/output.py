@@ -1,7 +1,6 @@
-"""What commands print: data to standard output, talk to standard error, and no personal data unasked."""
+"""What commands print: data to standard output, talk to standard error."""
 
 import json
-import re
 import shutil
 import signal
 import sys
@@ -17,28 +16,17 @@ from rich.table import Table
 
 from agreements.cli import talk
 from agreements.dead_letters import PlanError
-from agreements.deliveries import Property
 from agreements.errors import AgreementsError, DeploymentError, SettingsError
 from agreements.journal import JournalError
-from agreements.messages import ParkedMessage
 
 FAILED, USAGE, NOTHING, PARTLY, REFUSED = 1, 2, 3, 4, 5
-HIDDEN = "•••"
-
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-# An id that somebody numbered; a word by itself may be a name.
-_NUMBERED = re.compile(r"[A-Za-z0-9._:/#-]*[0-9][A-Za-z0-9._:/#-]*")
-_OURS = {str(name) for name in Property} - {Property.EVENT_ID, Property.DEAD_LETTER_DESCRIPTION}
 
 type Row = Mapping[str, object]
 
 
-say = talk.say
-
-
 def end(code: int, text: str) -> typer.Exit:
     """Return the end of a command, having said why."""
-    say(text)
+    talk.say(text)
     return typer.Exit(code)
 
 
@@ -54,13 +42,16 @@ def failures() -> Iterator[None]:
         raise end(REFUSED, str(error)) from None
     except ServiceBusError as error:
         raise end(FAILED, f"Service Bus failed: {_first_line(error)}") from None
-    except DeploymentError as error:
-        raise end(FAILED, f"{error}. {error.advice}") from None
     except BrokenPipeError:
         # Who reads has read enough; typer ends that quietly.
         raise
-    except (AgreementsError, OSError) as error:
+    except DeploymentError as error:
+        raise end(FAILED, f"{error}. {error.advice}") from None
+    except AgreementsError as error:
         raise end(FAILED, str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise end(FAILED, f"{where}{error.strerror or error}") from None
 
 
 def _first_line(error: ServiceBusError) -> str:
@@ -99,6 +90,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     Console(highlight=False, markup=False).print(table)
 
 
+def print_item(head: str, text: str) -> None:
+    """Print something after a head; on a terminal its lines are folded and stand below one another."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    typer.echo(talk.hanging(plain(head), plain(text), width))
+
+
 _WIDTHS = (16, 7, 4, 19, 9)
 
 
@@ -127,51 +124,6 @@ def age(since: datetime, now: datetime) -> str:
     return f"{sign}{int(seconds)}s"
 
 
-def masked_id(event_id: str, *, reveal: bool = False) -> str:
-    """Return an event's id, unless it may be a name or an address."""
-    plain = _GUID.fullmatch(event_id) or _NUMBERED.fullmatch(event_id)
-    return event_id if reveal or plain else HIDDEN
-
-
-def masked_properties(message: ParkedMessage, *, reveal: bool) -> dict[str, str]:
-    """Return the properties as text; those of others, and what may be personal, only when revealed."""
-    shown = {}
-    for name, value in message.properties.items():
-        if name == Property.EVENT_ID:
-            shown[name] = masked_id(value.text, reveal=reveal)
-        elif name == Property.DEAD_LETTER_DESCRIPTION:
-            shown[name] = value.text if reveal or message.text(Property.ORIGIN) else HIDDEN
-        else:
-            shown[name] = value.text if reveal or name in _OURS else HIDDEN
-    return shown
-
-
-def masked_body(body: bytes, *, reveal: bool) -> object:
-    """Return a body as JSON: with every value hidden but ids and dates, unless revealed."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return body.decode(errors="replace") if reveal else f"{len(body)} bytes that are not JSON"
-    return value if reveal else _masked(value, "")
-
-
-_TELLING = {"customertenantid", "dateagreed", "type", "templateid", "specversion"}
-
-
-def _masked(value: object, name: str) -> object:
-    if isinstance(value, dict):
-        # A name that nobody knows may itself be a person's data.
-        return {key if _NAME.fullmatch(key) else HIDDEN: _masked(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_masked(item, name) for item in value]
-    told = name.lower() in _TELLING and isinstance(value, str) and _HARMLESS.fullmatch(value)
-    return value if value is None or told else HIDDEN
-
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]{0,40}")
-_HARMLESS = re.compile(rf"{_GUID.pattern}|[\d:.TZ+-]{{1,40}}|MicrosoftCustomerAgreement", re.IGNORECASE)
-
-
 @contextmanager
 def stopping(told: str = "stopping after the batch in hand …") -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C ask politely while the block runs; a second one is not polite."""
@@ -182,7 +134,7 @@ def stopping(told: str = "stopping after the batch in hand …") -> Iterator[Cal
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say(told)
+        talk.say(told)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

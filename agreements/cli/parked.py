@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import typer
 
 from agreements import settings, toolbox
-from agreements.cli import output
+from agreements.cli import masking, output, talk
 from agreements.cli.options import Filters, Json, Reveal, filtered
-from agreements.dead_letters import doubts
+from agreements.doubts import doubts
 from agreements.messages import ParkedMessage, advice
 from agreements.operations import Operations
 from agreements.selection import customer_of
@@ -114,7 +114,7 @@ def show(chosen: Filters, *, reveal: Reveal = False) -> None:
 
 def _tell_nothing(count: int) -> None:
     if not count:
-        output.say("nothing found")
+        talk.say("nothing found")
 
 
 def _row(message: ParkedMessage, *, reveal: bool) -> output.Row:
@@ -127,7 +127,7 @@ def _row(message: ParkedMessage, *, reveal: bool) -> output.Row:
         "reason": message.reason,
         "errorCode": message.error_code,
         "customerTenantId": customer_of(message),
-        "eventId": output.masked_id(message.event_id, reveal=reveal),
+        "eventId": masking.masked_id(message.event_id, reveal=reveal),
         "replay": message.replay,
         "deliveryCount": message.delivery_count,
     }
@@ -140,7 +140,7 @@ def _print_line(message: ParkedMessage, now: datetime, *, first: bool, reveal: b
         output.age(message.scheduled_for or message.enqueued_time, now),
         message.reason,
         customer_of(message) or "-",
-        output.masked_id(message.event_id, reveal=reveal),
+        masking.masked_id(message.event_id, reveal=reveal),
     )
     if first and sys.stdout.isatty():
         output.print_line(_COLUMNS)
@@ -152,11 +152,11 @@ def _whole(message: ParkedMessage, *, reveal: bool) -> dict[str, object]:
         **_row(message, reveal=reveal),
         "advice": message.advice,
         "doubts": list(doubts(message, datetime.now(UTC))),
-        "messageId": output.masked_id(message.message_id or "", reveal=reveal),
-        "correlationId": output.masked_id(message.correlation_id or "", reveal=reveal),
+        "messageId": masking.masked_id(message.message_id or "", reveal=reveal),
+        "correlationId": masking.masked_id(message.correlation_id or "", reveal=reveal),
         "contentType": message.content_type,
-        "subject": message.subject if reveal or not message.subject else output.HIDDEN,
+        "subject": message.subject if reveal or not message.subject else masking.HIDDEN,
         "bodyKind": message.body_kind,
-        "properties": output.masked_properties(message, reveal=reveal),
-        "body": output.masked_body(message.body, reveal=reveal),
+        "properties": masking.masked_properties(message, reveal=reveal),
+        "body": masking.masked_body(message.body, reveal=reveal),
     }

@@ -189,7 +189,7 @@ def _publish(
         )
         whole = _send(sending, [receipts[path] for path in paths])
     _tell(counted, sending.sent)
-    output.say(f"receipt: {', '.join(map(str, receipts))}")
+    talk.say(f"receipt: {', '.join(map(str, receipts))}")
     code = _code(counted) if whole else output.PARTLY
     if watch is None or not whole:
         return code
@@ -209,9 +209,9 @@ def _watch(
 def _ask(counted: Counter[Fate], place: str, wish: Wish) -> None:
     how = f" at {wish.rate:g}/s" if wish.rate else ""
     others = ", ".join(f"{counted[fate]} {fate}" for fate in Fate if fate is not Fate.SEND and counted[fate])
-    output.say(f"send {counted[Fate.SEND]} of {counted.total()} to {place}{how}")
+    talk.say(f"send {counted[Fate.SEND]} of {counted.total()} to {place}{how}")
     if others:
-        output.say(f"  not sent: {others}")
+        talk.say(f"  not sent: {others}")
     confirm("go on", yes=wish.yes)
 
 
@@ -220,16 +220,16 @@ def _send(sending: Sending, receipts: Sequence[Receipt]) -> bool:
     try:
         sending(receipts)
     except StoppedError:
-        output.say(f"{sending.sent} sent; {_RESUME}")
+        talk.say(f"{sending.sent} sent; {_RESUME}")
         return False
     except (AgreementsError, ServiceBusError, OSError, ChangedError, KeyboardInterrupt):
-        output.say(f"{sending.sent} sent; {_RESUME}")
+        talk.say(f"{sending.sent} sent; {_RESUME}")
         raise
     return True
 
 
 def _tell_waiting(busy: BusyError, wait: float) -> None:
-    output.say(f"{busy}: trying again in {wait:.0f} s")
+    talk.say(f"{busy}: trying again in {wait:.0f} s")
 
 
 def _tell(counted: Counter[Fate], sent: int) -> None:
@@ -247,7 +247,7 @@ def _tell(counted: Counter[Fate], sent: int) -> None:
 
 def _code(counted: Counter[Fate]) -> int:
     if not counted:
-        output.say("no records")
+        talk.say("no records")
         return output.NOTHING
     return output.FAILED if counted[Fate.REFUSED] else 0
 

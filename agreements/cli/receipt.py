@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 import typer
 
 from agreements import evidence, settings, texts
-from agreements.cli import following, output, sources
+from agreements.cli import following, output, sources, talk
 from agreements.cli.following import Subscription
 from agreements.cli.sources import Delimiter, Map
 from agreements.evidence import Table
@@ -77,7 +77,7 @@ def receipt(
         if peek if peek is not None else not kept:
             _peek(book, subscription)
         if book.unreadable:
-            output.say(f"{book.unreadable} of the outcome events could not be read")
+            talk.say(f"{book.unreadable} of the outcome events could not be read")
         tally = book.tally()
         with _written(to) as text:
             counted = _counting(read(), total := Counter[str]())
@@ -97,9 +97,9 @@ def _read(
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from None
     if beside.exists():
-        output.say(f"reading {beside}")
+        talk.say(f"reading {beside}")
         return lambda: entries(beside)
-    output.say(f"{file} is no receipt: which of its events were sent is not known")
+    talk.say(f"{file} is no receipt: which of its events were sent is not known")
     reading = sources.reading(file, at, given_as, by_hand, delimiter)
     published, seen = File(name=file.name, reading=reading, known=Known(beside, None)), Seen()
     return lambda: evidence.entries_of(published, seen)
@@ -147,7 +147,7 @@ def _counting(told: Iterator[Entry], total: Counter[str]) -> Iterator[Entry]:
 def _tell(tally: Counter[Ending | None], total: Counter[str]) -> int:
     told = {str(ending or "unknown"): count for ending, count in tally.items()}
     for counted in (dict(total), told):
-        output.say(", ".join(f"{name}: {count}" for name, count in counted.items()))
+        talk.say(", ".join(f"{name}: {count}" for name, count in counted.items()))
     if not total:
         return output.NOTHING
     return output.PARTLY if following.under_way(tally) else 0

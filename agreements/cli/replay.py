@@ -5,30 +5,20 @@ from typing import Annotated
 
 import typer
 
-from agreements.cli import output, transfer
-from agreements.cli.applying import (
-    Canary,
-    Rate,
-    StopAfter,
-    Wait,
-    Wish,
-    Yes,
-    apply,
-    folder,
-    own_plan,
-    rate,
-    tell_summary,
-)
+from agreements.cli import output, talk, transfer
+from agreements.cli.applying import Canary, Rate, StopAfter, Wait, Wish, Yes, apply, rate
 from agreements.cli.options import Filters, Why, filtered
 from agreements.cli.parked import operations
-from agreements.dead_letters import Action, Plan
-from agreements.operations import Operations, journal_of
-from agreements.replays import Pace
+from agreements.cli.planning import folder, own_plan, tell_summary
+from agreements.dead_letters import Action, Plan, PlanError
+from agreements.operations import Operations
+from agreements.pacing import Pace
+from agreements.plan_files import journal_of
 
 _REPLAYED = ("rejections", "dead-letters")
 _SCHEDULED = ("retries",)
 
-MaxReplays = Annotated[int, typer.Option(min=1, help="Skip what was replayed as often already.")]
+MaxReplays = Annotated[int, typer.Option(min=1, metavar="N", help="Skip what was replayed as often already.")]
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not ask first whether it can succeed.")]
 
 
@@ -47,10 +37,7 @@ def plan(
     Example: agreements parked plan --reason NoRelationship -o plan.jsonl
     """
     with operations() as at:
-        if journal_of(file).exists():
-            raise output.end(
-                output.REFUSED, f"{file} was begun: name another file, or remove it and its journal"
-            )
+        _check_free(file)
         summary = at.plan(
             file,
             Action.REPLAY,
@@ -97,17 +84,9 @@ def replay(
         if file is not None:
             code = apply(at, _read(file, Action.REPLAY), wish)
         else:
-            code = apply(
-                at,
-                own_plan(
-                    at,
-                    Action.REPLAY,
-                    chosen,
-                    lambda: at.messages(chosen.places(at.names, _REPLAYED)),
-                    max_replays,
-                ),
-                wish,
-            )
+            places = chosen.places(at.names, _REPLAYED)
+            with own_plan(at, Action.REPLAY, chosen, lambda: at.messages(places), max_replays) as plan:
+                code = apply(at, plan, wish)
     raise typer.Exit(code)
 
 
@@ -134,7 +113,8 @@ def release(
     wish = Wish(why=why, pace=pace, yes=yes, wait=wait, checked=not no_check)
     with operations() as at:
         places = chosen.places(at.names, _SCHEDULED)
-        code = apply(at, own_plan(at, Action.RELEASE, chosen, lambda: at.messages(places)), wish)
+        with own_plan(at, Action.RELEASE, chosen, lambda: at.messages(places)) as plan:
+            code = apply(at, plan, wish)
     raise typer.Exit(code)
 
 
@@ -151,9 +131,20 @@ def discard(chosen: Filters, *, why: Why, yes: Yes = False) -> None:
         raise typer.BadParameter("say which: give at least one filter")
     with operations() as at:
         places = chosen.places(at.names, _REPLAYED)
-        plan = own_plan(at, Action.DISCARD, chosen, lambda: at.messages(places))
-        code = apply(at, plan, Wish(why=why, pace=Pace(), yes=yes), lambda: _keep(at, plan))
+        with own_plan(at, Action.DISCARD, chosen, lambda: at.messages(places)) as plan:
+            code = apply(at, plan, Wish(why=why, pace=Pace(), yes=yes), lambda: _keep(at, plan))
     raise typer.Exit(code)
+
+
+def _check_free(file: Path) -> None:
+    """Refuse to write a plan over what is not to be lost: one that was begun, or no plan at all."""
+    if journal_of(file).exists():
+        raise output.end(output.REFUSED, f"{file} was begun: name another file, or remove it and its journal")
+    if file.exists():
+        try:
+            Plan(file)
+        except PlanError:
+            raise output.end(output.REFUSED, f"{file} is there, and is no plan: name another file") from None
 
 
 def _keep(at: Operations, plan: Plan) -> None:
@@ -164,7 +155,7 @@ def _keep(at: Operations, plan: Plan) -> None:
         half.unlink(missing_ok=True)
         transfer.write(half, (message for message in at.messages(list(plan.numbers)) if plan.names(message)))
         half.replace(kept)
-    output.say(f"kept in {kept}: personal data, delete it when it is not needed")
+    talk.say(f"kept in {kept}: personal data, delete it when it is not needed")
 
 
 def _read(file: Path, action: Action) -> Plan:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from agreements import columns, records, texts
-from agreements.cli import output
+from agreements.cli import output, talk
 from agreements.columns import DELIMITERS, ColumnsError
 from agreements.judging import ChangedError, File
 from agreements.records import Format, Reading
@@ -91,9 +91,9 @@ def tell(file: File) -> None:
     told = file.told
     if told.delimiter is not None:
         name = DELIMITERS.get(told.delimiter, repr(told.delimiter))
-        output.say(f"{file.name}: a table, {name} between its cells")
+        talk.say(f"{file.name}: a table, {name} between its cells")
     if told.columns is not None and told.columns.ignored:
         ignored = ", ".join(name or "(no name)" for name in told.columns.ignored)
-        output.say(output.plain(f"{file.name}: columns that are not read: {ignored}"))
+        talk.say(output.plain(f"{file.name}: columns that are not read: {ignored}"))
     if told.blank:
-        output.say(f"{file.name}: {told.blank} blank lines skipped")
+        talk.say(f"{file.name}: {told.blank} blank lines skipped")

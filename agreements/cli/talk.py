@@ -1,6 +1,8 @@
 """What the commands say beside their data: on standard error, where a pipe does not take it."""
 
 import logging
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,10 +20,28 @@ def tell(text: str) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+def item(head: str, text: str) -> None:
+    """Say something after a head; on a terminal its lines are folded and stand below one another."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    say(hanging(head, text, console.width if console.is_terminal else None))
+
+
+def hanging(head: str, text: str, width: int | None) -> str:
+    """Return text after a head, folded between words to a width, if there is one, and indented."""
+    if width is None:
+        return f"{head}{text}"
+    return textwrap.fill(
+        text, width, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False
+    )
+
+
 def silence() -> None:
-    """Keep the libraries from talking: what they would warn of is told by the command itself."""
-    for library in ("azure", "msal", "urllib3"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    """Keep the libraries from talking, and in a terminal our log: the command itself tells a person."""
+    quiet = ["azure", "msal", "urllib3"]
+    if sys.stderr.isatty():
+        quiet.append("agreements")
+    for logger in quiet:
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
 
 
 @contextmanager

@@ -11,15 +11,17 @@ from typing import Annotated
 import typer
 
 from agreements import events
-from agreements.cli import output
-from agreements.cli.applying import Wish, Yes, apply, confirm, folder, own_plan
+from agreements.cli import output, talk
+from agreements.cli.applying import Wish, Yes, apply, confirm
 from agreements.cli.options import Filters, Reveal, Why, filtered
 from agreements.cli.parked import EVERYWHERE, found, operations
+from agreements.cli.planning import audit_file, folder, own_plan
 from agreements.dead_letters import Action
 from agreements.errors import EventError
-from agreements.messages import ParkedMessage, Place, from_record, to_record
+from agreements.exports import from_record, to_record
+from agreements.messages import ParkedMessage, Place
 from agreements.operations import Operations
-from agreements.replays import Pace
+from agreements.pacing import Pace
 from agreements.selection import Selection
 
 # A person mended it: how often it was replayed as it was does not count.
@@ -65,7 +67,7 @@ def export(
     """
     with operations() as at:
         count = write(file, found(at, chosen, EVERYWHERE))
-    output.say(f"{count} written to {file}: personal data, delete it when it is not needed")
+    talk.say(f"{count} written to {file}: personal data, delete it when it is not needed")
     raise typer.Exit(0 if count else output.NOTHING)
 
 
@@ -117,11 +119,11 @@ def _read(file: Path) -> list[Mended]:
             events.parse(message.body, message.content_type, message.plain_properties)
             mended.append(Mended(message, fingerprint))
         except (ValueError, EventError) as error:
-            output.say(f"{file}, line {number}: {error}")
+            talk.say(f"{file}, line {number}: {error}")
             problems += 1
         else:
             if (first := seen.setdefault((message.place, message.sequence_number), number)) != number:
-                output.say(f"{file}, line {number}: the sequenceNumber of line {first}: give each its own")
+                talk.say(f"{file}, line {number}: the sequenceNumber of line {first}: give each its own")
                 problems += 1
     if problems:
         raise output.end(output.FAILED, "nothing was sent")
@@ -142,17 +144,18 @@ def _import(
     ]
     for one, original in originals:
         for change in differences(original, one.message, reveal=reveal):
-            output.say(f"{one.message.place}, {one.message.sequence_number}: {change}")
+            talk.say(f"{one.message.place}, {one.message.sequence_number}: {change}")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     chosen = Filters(sources=(), selection=Selection(), limit=None, told=f"import {digest}")
-    plan = own_plan(at, Action.REPLAY, chosen, lambda: iter([each for _, each in originals]), _ANY, once=True)
     bodies = {one.message.position: one.message for one in mended}
-    code = apply(at, plan, wish, mend=lambda message: bodies[message.position]) if plan.count else 0
-    gone = [one.message for one in mended if not at.dealt_with(plan, one.message)]
+    lie = [each for _, each in originals]
+    with own_plan(at, Action.REPLAY, chosen, lambda: iter(lie), _ANY, once=True) as plan:
+        code = apply(at, plan, wish, mend=lambda message: bodies[message.position]) if plan.count else 0
+        gone = [one.message for one in mended if not at.dealt_with(plan, one.message)]
     if not gone:
         return code
     if not restore:
-        output.say(f"{len(gone)} are gone or changed where they lay, and not sent: see --restore")
+        talk.say(f"{len(gone)} are gone or changed where they lay, and not sent: see --restore")
         return output.PARTLY if plan.count else output.NOTHING
     restored = _restore(at, [one.message for one in mended], gone, wish, digest)
     return max({code, restored} - {output.NOTHING}, default=output.NOTHING)
@@ -164,13 +167,12 @@ def _restore(
     confirm(f"send {len(gone)} events whose message is gone to {at.names.acceptances}", yes=wish.yes)
     digest = hashlib.sha256(f"{at.store.namespace} {digest}".encode()).hexdigest()
     journal = folder() / f"restore-{digest[:8]}.journal"
-    restored = at.restore(
-        messages, gone, file=journal, digest=digest, why=wish.why, audit_file=folder() / "audit.jsonl"
-    )
+    restored = at.restore(messages, gone, file=journal, digest=digest, why=wish.why, audit_file=audit_file())
     if not restored.chosen:
-        output.say(f"nothing to do: they were sent before, as {journal} tells")
+        talk.say(f"nothing to do: they were sent before, as {journal} tells")
         return output.NOTHING
-    output.say(f"restored: {restored.chosen - restored.refused} of {restored.chosen}")
+    talk.say(f"restored: {restored.chosen - restored.refused} of {restored.chosen}")
+    talk.say(f"audit record: {audit_file()}")
     return output.PARTLY if restored.refused else 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
-from agreements import settings, toolbox
+from agreements import plan_files, settings, toolbox
 from agreements.messages import ParkedMessage, Place
 from agreements.settings import BusSettings
 from local import control
@@ -28,6 +28,8 @@ PARKED = int(os.environ.get("REPLAY_PARKED", "50000"))
 CHOSEN = int(os.environ.get("REPLAY_CHOSEN", "10000"))
 KILLS = int(os.environ.get("REPLAY_KILLS", "50"))
 LONGEST_SECONDS = 3600.0
+# Beyond the locks of a run that was killed; a loaded machine also takes long to start a command.
+PATIENCE_SECONDS = 70.0
 QUEUE = "agreement-rejections"
 EVERY = PARKED // CHOSEN
 FAULTS = [
@@ -91,15 +93,27 @@ class Shell:
         assert process.returncode == 0, (arguments, process.returncode)
         return out
 
-    def kill(self, seconds: float, *arguments: str) -> bool:
-        """Kill a command after some seconds; return whether it was still at work."""
+    def kill(self, seconds: float, journal: Path, *arguments: str) -> bool | None:
+        """Kill a command some seconds after it began to work, or to wait for locks of one killed before.
+
+        Return whether it had worked; ``None`` if it ended by itself.
+        """
+        before = _size(journal)
         with self.start(*arguments) as process:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while _size(journal) == before and time.monotonic() < deadline and process.poll() is None:
+                time.sleep(0.05)
+            worked = _size(journal) != before
             try:
                 process.wait(seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
-                return True
-        return False
+                return worked
+        return None
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def test_a_replay_survives_every_kill(tmp_path: Path) -> None:
@@ -115,7 +129,11 @@ def test_a_replay_survives_every_kill(tmp_path: Path) -> None:
         # Slowly enough that there is something left to kill.
         rate = f"{CHOSEN / max(KILLS, 1) / 2:g}/s"
         replay = ["parked", "replay", plan, "--why", "a test", "--yes", "--no-check"]
-        kills = sum(shell.kill(chance.uniform(1, 5), *replay, "--rate", rate) for _ in range(KILLS))
+        journal = plan_files.journal_of(Path(plan))
+        killed = Counter(
+            shell.kill(chance.uniform(0, 3), journal, *replay, "--rate", rate) for _ in range(KILLS)
+        )
+        kills = killed[True] + killed[False]
         began = time.monotonic()
         tally = json.loads(shell.run(*replay, "--wait"))
         seconds = time.monotonic() - began
@@ -129,11 +147,13 @@ def test_a_replay_survives_every_kill(tmp_path: Path) -> None:
         ledger = control.ledger(stack.environment)
     audit(before, after, ledger, tally)
     counts = Counter(message.delivery_count for message in after.values())
+    assert killed[True] >= KILLS // 2, "too many were killed before they had begun: nothing is proven"
     assert max(counts) <= kills + 1, "a run raises the count of the others by one at most"
     report = {
         "parked": PARKED,
         "chosen": CHOSEN,
         "kills": kills,
+        "killedAtWork": killed[True],
         "tally": tally,
         "secondsOfTheLastRun": seconds,
     }
