@@ -657,7 +657,7 @@ def test_an_sdk_that_is_another_inside_is_told(shell: Shell) -> None:
     result = shell("parked", "list")
     assert (result.exit_code, result.stderr) == (
         1,
-        "azure-servicebus 9 is another inside\nInstall the other.\n",
+        "azure-servicebus 9 is another inside. Install the other.\n",
     )
 
 
