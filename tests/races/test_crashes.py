@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -70,10 +71,9 @@ class Host:
         """Kill it at once with its worker, as a machine dies; from whatever thread."""
         assert self._process is not None
         # Before it dies: nobody is a dead process's child.
-        workers = subprocess.run(
-            ["pgrep", "-P", str(self._process.pid)], check=True, capture_output=True, text=True
-        )
-        for process in (self._process.pid, *map(int, workers.stdout.split())):
+        host = self._process.pid
+        workers = Path(f"/proc/{host}/task/{host}/children").read_text().split()
+        for process in (host, *map(int, workers)):
             os.kill(process, signal.SIGKILL)
 
     def wait(self) -> None:
