@@ -63,6 +63,7 @@ class RetryKind(StrEnum):
     TRANSIENT = "transient"
     THROTTLED = "throttled"
     SERVICE = "service"
+    UNTOLD = "untold"
 
 
 class _Message(Protocol):

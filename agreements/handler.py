@@ -20,6 +20,8 @@ from agreements.policy import Policy
 _PAUSE_SECONDS = 30.0
 # Half of what a lock lasts: the host renews it, but a host that was cut off or stood still cannot.
 _LOCK_SECONDS = 30.0
+# What keeps an event waiting until somebody mends the app, or what is around it.
+_OURS = {RetryKind.SERVICE, RetryKind.UNTOLD}
 
 
 class Confirmations(Protocol):
@@ -201,7 +203,7 @@ class Handler:
                 "outcome": type(outcome).__name__,
                 "reason": None if isinstance(outcome, Confirmed) else outcome.reason,
                 "advice": outcome.reason.advice
-                if isinstance(outcome, Retry) and outcome.kind is RetryKind.SERVICE
+                if isinstance(outcome, Retry) and outcome.kind in _OURS
                 else None,
                 "detail": outcome.detail if isinstance(outcome, Rejected) else None,
                 "recovered": True if isinstance(outcome, Confirmed) and outcome.recovered else None,

@@ -2,8 +2,8 @@
 
 Structured JSON, CloudEvents 1.0. None of them holds a name, an address or a body. A repeat has the id of the
 first, and the topic drops it; of the endings of one event at most two have ids of their own: that it is on
-record, and that it was rejected. Both arrive only where two copies of it lived after a crash, and what is on
-record is then the truth. A delay that such a copy tells after an ending takes nothing back.
+record, and that it was rejected. Both arrive only where it was delivered again after a crash, and then
+confirmed: what is on record is the truth. A delay that is told after an ending takes nothing back.
 """
 
 from datetime import UTC, datetime

@@ -19,8 +19,9 @@
 
 ``untold`` follows when nobody could be told of that:
 
-14. an outcome that is none to wait for waits the slow way and is told when it comes back; beyond the limit it
-    ends untold where it belongs, and a confirmed event, which belongs nowhere, is rejected by row 13.
+14. an outcome that is none to wait for waits the slow way and is told when it comes back; beyond the limit,
+    by a clock of its own, it ends untold where it belongs, and a confirmed event, which belongs nowhere, is
+    rejected by row 13.
 """
 
 from collections.abc import Mapping
@@ -90,6 +91,7 @@ class Policy:
             RetryKind.TRANSIENT: self.transient,
             RetryKind.THROTTLED: self.throttled,
             RetryKind.SERVICE: self.service,
+            RetryKind.UNTOLD: self.service,
         }[kind]
 
 
@@ -129,7 +131,7 @@ def untold(
     if isinstance(outcome, Retry):
         return outcome
     ends = None if isinstance(outcome, Confirmed) else outcome
-    wait = _Wait(kind=RetryKind.SERVICE, reason=Reason.OUTCOME_NOT_SENT, ends=ends, recorded=True)
+    wait = _Wait(kind=RetryKind.UNTOLD, reason=Reason.OUTCOME_NOT_SENT, ends=ends, recorded=True)
     return _waiting(wait, delivery, attempt, policy, now, random)
 
 

@@ -305,6 +305,7 @@ module alerts 'modules/alerts.bicep' = {
     emails: alertEmails
     namespaceName: namespaceName
     entityNames: concat(queueNames, topicNames)
+    topicNames: topicNames
     triggerQueues: triggerQueues
     workspaceName: workspaceName
     backlogThreshold: backlogThreshold

@@ -144,6 +144,7 @@ class Run:
                 _show(self._account, as_json=self._options.as_json)
                 if self._options.exit_when_idle:
                     return
+                tell(f"read what publishers were told with make look AT={environment['OUTCOMES_TOPIC']}")
                 tell("the stack stays up: send more with make send EVENT=file.json, end it with Ctrl-C")
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -466,7 +466,7 @@ def test_an_outcome_that_cannot_be_told_comes_back(
     assert isinstance(sent, Retry)
     assert (sent.reason, sent.kind, sent.maybe_recorded, sent.attempt) == (
         Reason.OUTCOME_NOT_SENT,
-        RetryKind.SERVICE,
+        RetryKind.UNTOLD,
         True,
         2,
     )

@@ -492,7 +492,7 @@ def test_row_14_what_could_not_be_told_comes_back(
 ) -> None:
     """It waits the slow way and counts as an attempt; when it comes back, the record is read first."""
     assert untold(outcome, answer, attempt=3) == Retry(
-        kind=RetryKind.SERVICE,
+        kind=RetryKind.UNTOLD,
         reason=Reason.OUTCOME_NOT_SENT,
         at=NOW + timedelta(seconds=600),
         since=NOW,
@@ -527,11 +527,21 @@ def test_row_14_what_could_not_be_told_for_too_long_ends_untold(
     outcome: Outcome, answer: Agreement | AgreementsError | None, waited: timedelta, over: bool
 ) -> None:
     """It is parked where it belongs; a confirmed event belongs nowhere, so a person must look and replay."""
-    found = untold(outcome, answer, retry_kind=RetryKind.SERVICE, retrying_since=NOW - waited)
+    found = untold(outcome, answer, retry_kind=RetryKind.UNTOLD, retrying_since=NOW - waited)
     exhausted = Rejected(reason=Reason.RETRIES_EXHAUSTED, detail="last: OutcomeNotSent")
     end = exhausted if isinstance(outcome, Confirmed) else outcome
     assert (found == end) is over
     assert isinstance(found, Retry) is not over
+
+
+@ENDINGS
+def test_row_14_the_time_without_a_token_does_not_count(
+    outcome: Outcome, answer: Agreement | AgreementsError | None
+) -> None:
+    """What waited a week for the app to be let in is told all the same, when the topic fails just then."""
+    found = untold(outcome, answer, retry_kind=RetryKind.SERVICE, retrying_since=LONG_AGO)
+    assert isinstance(found, Retry)
+    assert (found.kind, found.since) == (RetryKind.UNTOLD, NOW)
 
 
 @pytest.mark.parametrize(

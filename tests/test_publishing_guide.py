@@ -217,8 +217,13 @@ def test_the_outcome_is_one() -> None:
 
 
 def test_the_subscription_can_be_provisioned() -> None:
-    """The local broker takes a subscription of that shape, which it reads as infra/service-bus.json."""
+    """The local broker takes a subscription of that shape, which it reads as infra/service-bus.json.
+
+    What nobody reads leaves it by time: in its dead-letter queue it would stay for ever, and fill the topic.
+    """
     subscription = json.loads(EXAMPLES["json", "subscription"])
+    assert "defaultMessageTimeToLive" in subscription["properties"]
+    assert not subscription["properties"]["deadLetteringOnMessageExpiration"]
     topic = {"name": "agreement-outcomes", "subscriptions": [subscription]}
     assert list(Namespace.from_dict({"topics": [topic]}))
 

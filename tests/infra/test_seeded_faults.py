@@ -522,6 +522,14 @@ WATCHED = [
         r"\g<1>100",
         "alerts.metrics",
     ),
+    module(
+        "a topic that is full before anybody hears of it",
+        "alerts",
+        r"4294967296",
+        "5368709120",
+        "alerts.metrics",
+    ),
+    module("a topic unwatched", "alerts", r"values: topicNames", "values: []", "alerts.metrics"),
     module("a dimension misspelt", "alerts", r"'EntityName'", "'QueueName'", "alerts.metrics"),
     module(
         "a window that Azure does not know", "alerts", r"window: 'PT15M'", "window: 'PT17M'", "alerts.windows"
@@ -535,6 +543,13 @@ WATCHED = [
     ),
     module(
         "rejections unwatched", "alerts", r'outcome == "Rejected"', 'outcome == "Retry"', "alerts.queries"
+    ),
+    module(
+        "nobody hears that publishers are not told",
+        "alerts",
+        r"isnotempty\(untold\)",
+        "true",
+        "alerts.queries",
     ),
     module(
         "an outcome misspelt",

@@ -141,8 +141,9 @@ def newcomer(pid: int, known: set[int]) -> int:
 
 
 def test_ctrl_c_ends_everything_in_two_seconds(tmp_path: Path) -> None:
-    """The stack stays up after the last event; Ctrl-C ends it quickly, with 0, and leaves no process."""
+    """The stack stays up after the last event and tells what to look at; Ctrl-C ends it quickly, with 0."""
     with stack(tmp_path) as running:
+        running.wait_for("read what publishers were told with make look AT=agreement-outcomes")
         running.wait_for("the stack stays up")
         pids = running.pids
         began = time.monotonic()

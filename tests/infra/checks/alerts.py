@@ -10,6 +10,7 @@ from tests.infra.project import Project, Resource
 
 _METRIC, _LOG = "Microsoft.Insights/metricAlerts", "Microsoft.Insights/scheduledQueryRules"
 _GROUP = "Microsoft.Insights/actionGroups"
+_TOPIC = "Microsoft.ServiceBus/namespaces/topics"
 _RUNBOOK = re.compile(r"(docs/[\w-]+\.md)#([\w-]+)")
 _BUS_METRICS = {
     "AbandonMessage",
@@ -31,12 +32,19 @@ _COUNTED = {"AbandonMessage", "IncomingMessages", "OutgoingMessages", "CompleteM
     "ThrottledRequests",
     "UserErrors",
 }
-_WATCHED_METRICS = {"ActiveMessages", "DeadletteredMessages", "ScheduledMessages", "ThrottledRequests"}
+_WATCHED_METRICS = {
+    "ActiveMessages",
+    "DeadletteredMessages",
+    "ScheduledMessages",
+    "Size",
+    "ThrottledRequests",
+}
 # What some query of a log alert must look for, by what it is.
 _WATCHED = {
     "rejections": r'outcome == "Rejected"',
     "duplicates": r'outcome == "Duplicate"',
     "refusals of the app itself": r'retryKind == "service"',
+    "what nobody could be told": r"isnotempty\(untold\)",
     "throttling": r'retryKind == "throttled"',
     "the refresh token's last 14 days": r"daysLeft < 14\b",
     "failed executions": r"AppRequests\s*\|\s*where\s+Success == false",
@@ -105,13 +113,34 @@ def metrics(project: Project) -> Iterator[str]:
                 yield f"{criterion.at}: Service Bus has no metric {metric}"
             if metric == "DeadletteredMessages" and _plain(criterion.get("threshold")) != 0:
                 yield f"{criterion.at}: one dead letter is enough"
-            yield from _entities(criterion, str(metric))
+            if metric == "Size" and not _below(criterion.get("threshold"), *_room(project)):
+                yield f"{criterion.at}: nobody hears of it before the topic is full"
+            yield from _entities(criterion, str(metric), _watched(project, str(metric)))
     for missing in sorted(_WATCHED_METRICS - seen):
         yield f"infra/modules/alerts.bicep:1: nobody watches {missing}"
 
 
-def _entities(criterion: Object, metric: str) -> Iterator[str]:
-    wanted = set(QUEUES.values()) if metric == "DeadletteredMessages" else CONSUMED
+def _watched(project: Project, metric: str) -> set[str]:
+    """Return the names of the entities of which a metric is to be watched."""
+    match metric:
+        case "DeadletteredMessages":
+            return set(QUEUES.values())
+        case "Size":
+            return {str(_plain(one.body.get("name"))) for one in project.of(_TOPIC)}
+    return CONSUMED
+
+
+def _room(project: Project) -> list[Expression | None]:
+    return [one.body.get("properties", "maxSizeInMegabytes") for one in project.of(_TOPIC)]
+
+
+def _below(threshold: Expression | None, *room: Expression | None) -> bool:
+    """Tell whether a number of bytes is less than each number of megabytes."""
+    given, sizes = _plain(threshold), [_plain(one) for one in room]
+    return isinstance(given, int) and all(isinstance(one, int) and given < one * 2**20 for one in sizes)
+
+
+def _entities(criterion: Object, metric: str, wanted: set[str]) -> Iterator[str]:
     dimensions = criterion.get("dimensions")
     for one in dimensions.items if isinstance(dimensions, Array) else ():
         values = one.get("values") if isinstance(one, Object) else None
