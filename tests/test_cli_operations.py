@@ -338,6 +338,16 @@ def test_what_a_terminal_would_obey_is_escaped(shell: Shell, command: list[str])
     assert not [char for char in shown if not char.isprintable() and char not in "\n\t"]
 
 
+@pytest.mark.parametrize("name", ["mcaReason", "mcaCorrelationId"])
+def test_what_a_terminal_would_obey_is_not_said_either(shell: Shell, name: str) -> None:
+    """Nor in what commands say beside their data, nor where an id of ours should stand."""
+    shell.lie(parked(properties={name: "a\x1b[2Jb\x9b\u202e"}))
+    for command in (["parked", "plan", "-o", "plan"], ["trace", "id-7"]):
+        result = shell(*command)
+        assert result.exit_code == 0
+        assert not [char for char in result.output if not char.isprintable() and char != "\n"]
+
+
 def test_half_a_character_is_no_failure(shell: Shell) -> None:
     """A body may hold what no stream can take; it is shown as JSON escapes it."""
     shell.lie(parked(body=b'{"x": "\\ud800"}'))
@@ -657,7 +667,7 @@ def test_an_sdk_that_is_another_inside_is_told(shell: Shell) -> None:
     result = shell("parked", "list")
     assert (result.exit_code, result.stderr) == (
         1,
-        "azure-servicebus 9 is another inside\nInstall the other.\n",
+        "azure-servicebus 9 is another inside. Install the other.\n",
     )
 
 
@@ -982,6 +992,11 @@ def test_a_rate_has_a_unit(text: str | None, rate: float | None) -> None:
 def test_an_id_that_may_be_a_name_is_masked(event_id: str, shown: bool) -> None:
     """An id that somebody numbered is shown, a word or an address is not."""
     assert masking.masked_id(event_id) == (event_id if shown else masking.HIDDEN)
+
+
+def test_an_id_of_many_dashes_is_read_at_once() -> None:
+    """However a stranger makes it: each character is looked at a few times, and not in every combination."""
+    assert masking.masked_id(f"1{'-' * 10_000}!") == masking.HIDDEN
 
 
 @pytest.mark.parametrize("command", [["parked", "-h"], ["retries", "-h"], ["parked", "replay", "-h"]])

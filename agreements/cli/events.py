@@ -60,9 +60,8 @@ def _names(message: ParkedMessage) -> set[str]:
 def _correlation_id(message: ParkedMessage) -> str:
     """Return the correlation id that the log has."""
     origin = message.text(Property.ORIGIN) or message.position
-    return message.text(Property.CORRELATION_ID) or str(
-        identity.correlation_id(origin, message.correlation_id)
-    )
+    told = message.text(Property.CORRELATION_ID) or message.correlation_id
+    return str(identity.correlation_id(origin, told))
 
 
 def _row(message: ParkedMessage, *, reveal: bool) -> dict[str, object]:
@@ -88,7 +87,7 @@ def _print(row: dict[str, object], message: ParkedMessage, now: datetime) -> Non
         typer.echo(f"  comes again at {message.scheduled_for.isoformat(timespec='seconds')}")
     if message.reason:
         output.print_item(f"  {message.reason}: ", message.advice)
-    typer.echo(output.plain(f"  event id        {row['eventId']}"))
+    typer.echo(talk.plain(f"  event id        {row['eventId']}"))
     typer.echo(f"  correlation id  {row['correlationId']} (finds its log lines)")
     properties = row["properties"]
     for name, value in properties.items() if isinstance(properties, dict) else ():
