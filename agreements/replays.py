@@ -211,7 +211,7 @@ class Run[T: Taken]:
         self._account_for(place, [number for number in numbers if number not in there], "gone")
 
     def _account_for(self, place: Place, absent: Sequence[int], why: str) -> None:
-        """Note what is not where it was: done if its copy was sent, by a run that was killed then; else left."""
+        """Note what is not where it was: done if its copy was sent before a crash, else left."""
         sent = {number for number in absent if self._step(place, number) is Step.SENT}
         self.journal.write(Step.DONE, place, sorted(sent))
         self._leave(place, [number for number in absent if number not in sent], why)
