@@ -859,6 +859,25 @@ def test_a_plan_that_was_begun_is_not_overwritten(shell: Shell) -> None:
     assert (result.exit_code, "plan was begun" in result.stderr) == (5, True)
 
 
+@pytest.mark.usefixtures("terminal")
+def test_a_plan_to_which_somebody_said_no_is_not_in_the_way(shell: Shell) -> None:
+    """Nothing was begun: the next one may have its name, and can be applied."""
+    shell.lie(*three())
+    shell("parked", "plan", "-o", "plan")
+    assert shell("parked", "replay", "plan", *WHY, stdin="n\n").exit_code == 5
+    assert shell("parked", "plan", "--limit", "1", "-o", "plan").exit_code == 0
+    assert shell("parked", "replay", "plan", *WHY, "--yes").exit_code == 0
+    assert len(shell.store.sent) == 1
+
+
+def test_a_journal_without_its_plan_is_kept(shell: Shell) -> None:
+    """It tells what was sent, wherever its plan is."""
+    shell.lie(*three())
+    Path("plan.journal").write_text("told")
+    assert shell("parked", "plan", "-o", "plan").exit_code == 5
+    assert Path("plan.journal").read_text() == "told"
+
+
 def test_a_plan_overwrites_nothing_but_a_plan(shell: Shell) -> None:
     """A file that is there may be the only copy of something; and one that cannot be written is named."""
     shell.lie(*three())

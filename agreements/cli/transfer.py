@@ -151,7 +151,7 @@ def _import(
     lie = [each for _, each in originals]
     with own_plan(at, Action.REPLAY, chosen, lambda: iter(lie), _ANY, once=True) as plan:
         code = apply(at, plan, wish, mend=lambda message: bodies[message.position]) if plan.count else 0
-        gone = [one.message for one in mended if not at.dealt_with(plan, one.message)]
+        gone = at.left_out(plan, (one.message for one in mended))
     if not gone:
         return code
     if not restore:
