@@ -412,7 +412,7 @@ def test_trace_finds_no_event_without_a_name(shell: Shell) -> None:
 
 
 def test_trace_says_where_else_to_look(shell: Shell) -> None:
-    """An event that waits nowhere was confirmed or never came; the log knows."""
+    """An event that waits nowhere was confirmed or discarded, or never came; the log knows."""
     assert "It waits nowhere" in shell("trace", "a1").stderr
 
 
@@ -817,6 +817,18 @@ def test_a_message_that_is_gone_is_told_apart(shell: Shell) -> None:
     assert "1 are gone or changed" in result.stderr
     shell.store.too_large = {2}
     assert shell("parked", "import", str(file), *WHY, "--yes", "--restore").exit_code == 4
+
+
+@pytest.mark.parametrize("restore", [[], ["--restore"]])
+def test_a_retry_that_is_scheduled_is_not_doubled(shell: Shell, restore: list[str]) -> None:
+    """It comes by itself: beside its mended copy two different events would be confirmed."""
+    shell.lie(parked(1, place=RETRIES, state=State.SCHEDULED), parked(2))
+    shell("parked", "export", "--from", "retries", "--from", "rejections", "-o", "mend")
+    result = shell("parked", "import", "mend", *WHY, "--yes", *restore)
+    assert (result.exit_code, numbers(shell.store)) == (4, [2])
+    assert "1 cannot be replaced where they lie, and are not sent" in result.stderr
+    result = shell("parked", "import", "mend", *WHY, "--yes", *restore)
+    assert (result.exit_code, numbers(shell.store)) == (4, [2])
 
 
 def test_a_file_is_sent_once(shell: Shell) -> None:
