@@ -42,8 +42,8 @@ def trace(
             _print(row, message, now)
     if not seen:
         talk.tell(
-            "It waits nowhere: it was confirmed or discarded, or it never came. The log tells, by its correlation"
-            " id or origin; see docs/operations.md, Find an event."
+            "It waits nowhere: it was confirmed or discarded, or it never came. The log tells, by its"
+            " correlation id or origin; see docs/operations.md, Find an event."
         )
     raise typer.Exit(0 if seen else output.NOTHING)
 
