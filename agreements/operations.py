@@ -193,16 +193,19 @@ class Operations:
             remaining = sum(journal.remaining(place) for place in plan.numbers)
             return Progress(begun=journal.count(Step.OPEN) < plan.count, remaining=remaining)
 
-    def dealt_with(self, plan: Plan, message: ParkedMessage) -> bool:
-        """Tell whether a plan has or will have sent a message's copy; not if it was left where it was.
+    def left_out(self, plan: Plan, messages: Iterable[ParkedMessage]) -> list[ParkedMessage]:
+        """Return those of which a plan neither has nor will have sent a copy: not named, or left behind.
 
         Raises:
             JournalError: the plan is being applied, or was changed.
         """
         with self._journal(plan) as journal:
-            return plan.names(message) and (
-                journal.step_of(message.place, message.sequence_number) is not Step.LEFT
-            )
+            return [
+                message
+                for message in messages
+                if not plan.names(message)
+                or journal.step_of(message.place, message.sequence_number) is Step.LEFT
+            ]
 
     def restore(
         self,

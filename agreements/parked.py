@@ -45,7 +45,7 @@ class Parked:
         return self._client.fully_qualified_namespace.lower()
 
     def close(self) -> None:
-        """Close what was opened, at the same time: the SDK takes a second for each."""
+        """Close what was opened, at the same time: the SDK takes a second for each sender."""
         opened = [*self._receivers.values(), *self._senders.values()]
         with ThreadPoolExecutor(max(1, len(opened))) as pool:
             list(pool.map(lambda handler: handler.close(), opened))

@@ -64,6 +64,7 @@ def plan_of(folder: Path, action: Action, told: str) -> Path:
 def put_away(plan: Plan) -> None:
     """Move a plan of our own that is done with, and its journal, out of the way."""
     kept = plan.path.with_name(f"{plan.path.stem}-{plan.order.run}.jsonl")
-    plan.path.replace(kept)
+    # The journal first: one without its plan would be in the way of the next plan that is made here.
     with suppress(FileNotFoundError):
         journal_of(plan.path).replace(journal_of(kept))
+    plan.path.replace(kept)

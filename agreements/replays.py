@@ -154,7 +154,7 @@ class Run[T: Taken]:
             found = [self.store.find(place, number) for number in portion]
             scheduled = [message for message in found if message and message.state is State.SCHEDULED]
             there = {message.sequence_number for message in scheduled}
-            self._leave(place, [number for number in portion if number not in there], "no longer scheduled")
+            self._account_for(place, [one for one in portion if one not in there], "no longer scheduled")
             sound = [message for message in scheduled if self._is_sound(message)]
             self._copy(place, sound)
             going = [message.sequence_number for message in sound if self._may_go(message)]
@@ -208,11 +208,13 @@ class Run[T: Taken]:
     def _leave_what_is_gone(self, place: Place) -> None:
         numbers = self.journal.open_numbers(place)
         there = {message.sequence_number for message in self._between(place, numbers[0], numbers[-1])}
-        gone = [number for number in numbers if number not in there]
-        # Removed, and then came a crash: or somebody else removed it.
-        removed = {number for number in gone if self._step(place, number) is Step.SENT}
-        self.journal.write(Step.DONE, place, sorted(removed))
-        self._leave(place, [number for number in gone if number not in removed], "gone")
+        self._account_for(place, [number for number in numbers if number not in there], "gone")
+
+    def _account_for(self, place: Place, absent: Sequence[int], why: str) -> None:
+        """Note what is not where it was: done if its copy was sent before a crash, else left."""
+        sent = {number for number in absent if self._step(place, number) is Step.SENT}
+        self.journal.write(Step.DONE, place, sorted(sent))
+        self._leave(place, [number for number in absent if number not in sent], why)
 
     def _between(self, place: Place, first: int, last: int) -> Iterator[ParkedMessage]:
         return takewhile(lambda message: message.sequence_number <= last, self.store.peek(place, first))

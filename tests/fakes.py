@@ -501,6 +501,7 @@ class FakeStore:
 
     def cancel(self, queue: str, number: int) -> bool:
         """Cancel what is scheduled."""
+        self.fail("cancel")
         self.cancelled.append(number)
         place = Place(queue)
         found = self.find(place, number)

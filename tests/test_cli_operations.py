@@ -338,6 +338,16 @@ def test_what_a_terminal_would_obey_is_escaped(shell: Shell, command: list[str])
     assert not [char for char in shown if not char.isprintable() and char not in "\n\t"]
 
 
+@pytest.mark.parametrize("name", ["mcaReason", "mcaCorrelationId"])
+def test_what_a_terminal_would_obey_is_not_said_either(shell: Shell, name: str) -> None:
+    """Nor in what commands say beside their data, nor where an id of ours should stand."""
+    shell.lie(parked(properties={name: "a\x1b[2Jb\x9b\u202e"}))
+    for command in (["parked", "plan", "-o", "plan"], ["trace", "id-7"]):
+        result = shell(*command)
+        assert result.exit_code == 0
+        assert not [char for char in result.output if not char.isprintable() and char != "\n"]
+
+
 def test_half_a_character_is_no_failure(shell: Shell) -> None:
     """A body may hold what no stream can take; it is shown as JSON escapes it."""
     shell.lie(parked(body=b'{"x": "\\ud800"}'))
@@ -402,7 +412,7 @@ def test_trace_finds_no_event_without_a_name(shell: Shell) -> None:
 
 
 def test_trace_says_where_else_to_look(shell: Shell) -> None:
-    """An event that waits nowhere was confirmed or never came; the log knows."""
+    """An event that waits nowhere was confirmed or discarded, or never came; the log knows."""
     assert "It waits nowhere" in shell("trace", "a1").stderr
 
 
@@ -809,6 +819,18 @@ def test_a_message_that_is_gone_is_told_apart(shell: Shell) -> None:
     assert shell("parked", "import", str(file), *WHY, "--yes", "--restore").exit_code == 4
 
 
+@pytest.mark.parametrize("restore", [[], ["--restore"]])
+def test_a_retry_that_is_scheduled_is_not_doubled(shell: Shell, restore: list[str]) -> None:
+    """It comes by itself: beside its mended copy two different events would be confirmed."""
+    shell.lie(parked(1, place=RETRIES, state=State.SCHEDULED), parked(2))
+    shell("parked", "export", "--from", "retries", "--from", "rejections", "-o", "mend")
+    result = shell("parked", "import", "mend", *WHY, "--yes", *restore)
+    assert (result.exit_code, numbers(shell.store)) == (4, [2])
+    assert "1 cannot be replaced where they lie, and are not sent" in result.stderr
+    result = shell("parked", "import", "mend", *WHY, "--yes", *restore)
+    assert (result.exit_code, numbers(shell.store)) == (4, [2])
+
+
 def test_a_file_is_sent_once(shell: Shell) -> None:
     """However often it is given: neither what replaced its message nor what was restored."""
     shell.lie(parked(1), parked(2))
@@ -847,6 +869,25 @@ def test_a_plan_that_was_begun_is_not_overwritten(shell: Shell) -> None:
     shell("parked", "replay", "plan", *WHY, "--yes")
     result = shell("parked", "plan", "-o", "plan")
     assert (result.exit_code, "plan was begun" in result.stderr) == (5, True)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_plan_to_which_somebody_said_no_is_not_in_the_way(shell: Shell) -> None:
+    """Nothing was begun: the next one may have its name, and can be applied."""
+    shell.lie(*three())
+    shell("parked", "plan", "-o", "plan")
+    assert shell("parked", "replay", "plan", *WHY, stdin="n\n").exit_code == 5
+    assert shell("parked", "plan", "--limit", "1", "-o", "plan").exit_code == 0
+    assert shell("parked", "replay", "plan", *WHY, "--yes").exit_code == 0
+    assert len(shell.store.sent) == 1
+
+
+def test_a_journal_without_its_plan_is_kept(shell: Shell) -> None:
+    """It tells what was sent, wherever its plan is."""
+    shell.lie(*three())
+    Path("plan.journal").write_text("told")
+    assert shell("parked", "plan", "-o", "plan").exit_code == 5
+    assert Path("plan.journal").read_text() == "told"
 
 
 def test_a_plan_overwrites_nothing_but_a_plan(shell: Shell) -> None:
@@ -982,6 +1023,11 @@ def test_a_rate_has_a_unit(text: str | None, rate: float | None) -> None:
 def test_an_id_that_may_be_a_name_is_masked(event_id: str, shown: bool) -> None:
     """An id that somebody numbered is shown, a word or an address is not."""
     assert masking.masked_id(event_id) == (event_id if shown else masking.HIDDEN)
+
+
+def test_an_id_of_many_dashes_is_read_at_once() -> None:
+    """However a stranger makes it: each character is looked at a few times, and not in every combination."""
+    assert masking.masked_id(f"1{'-' * 10_000}!") == masking.HIDDEN
 
 
 @pytest.mark.parametrize("command", [["parked", "-h"], ["retries", "-h"], ["parked", "replay", "-h"]])

@@ -1,10 +1,10 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agreements import plan_files
-from agreements.dead_letters import Action
+from agreements.dead_letters import Action, Plan
 from agreements.journal import JournalError
 from agreements.messages import ParkedMessage
 from agreements.selection import Selection
@@ -38,6 +38,32 @@ def test_equal_filters_have_one_plan(tmp_path: Path) -> None:
     plan_files.put_away(plan)
     assert not path.exists()
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_plan_half_put_away_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between its two files, it is put away the next time: no journal is left for another plan."""
+    path, at = tmp_path / "plan", built(FakeStore(parked(1)))
+    plan = planned(at, path)
+    at.progress(plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", once(Path.replace))
+        with pytest.raises(KeyboardInterrupt):
+            plan_files.put_away(plan)
+    if path.exists():
+        plan_files.put_away(Plan(path))
+    assert not at.progress(planned(at, path)).begun
+
+
+def once(move: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+    """Return what moves one file, and is killed at the second."""
+    turns = iter([move])
+
+    def moved(path: Path, to: Path) -> Path:
+        if (turn := next(turns, None)) is None:
+            raise KeyboardInterrupt
+        return turn(path, to)
+
+    return moved
 
 
 def test_a_plans_place_is_claimed_by_one(tmp_path: Path) -> None:

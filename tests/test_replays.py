@@ -326,6 +326,19 @@ def test_releasing_sends_now_and_cancels(tmp_path: Path) -> None:
     assert (stage.count(Step.DONE), stage.told) == (150, [100, 50])
 
 
+def test_a_cancelling_that_was_not_noted_is_seen(tmp_path: Path) -> None:
+    """Killed between cancelling and noting it, a retry that was sent for now is done, and not sent again."""
+    store = scheduled(1, 2, 3)
+    stage = Stage(tmp_path, store, order=RELEASE)
+    store.errors["cancel"] = [None, None, CrashError()]
+    with pytest.raises(CrashError):
+        stage.run()
+    assert (store.cancelled, stage.count(Step.SENT)) == ([1, 2], 3)
+    stage.run()
+    assert (stage.count(Step.DONE), stage.left, numbers(store)) == (3, {}, [1, 2, 3])
+    assert store.cancelled == [1, 2, 3]
+
+
 def test_what_came_due_meanwhile_is_left(tmp_path: Path) -> None:
     """A retry that is not scheduled any more is on its way by itself."""
     store = scheduled(1, 2, 3)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import typer
 
 from agreements import settings, toolbox
-from agreements.cli import masking, output
+from agreements.cli import masking, output, talk
 from agreements.cli.options import Json, Reveal
 from agreements.cli.parked import operations
 from agreements.deadline import Deadline
@@ -97,10 +97,10 @@ def _print(
     for agreement in newest:
         contact = agreement.primary_contact
         who = f"{contact.first_name} {contact.last_name} <{contact.email}>" if reveal else masking.HIDDEN
-        typer.echo(output.plain(f"  {agreement.date_agreed.date()}  {agreement.type}  {who}"))
+        typer.echo(talk.plain(f"  {agreement.date_agreed.date()}  {agreement.type}  {who}"))
     typer.echo(f"waiting: {len(waiting)}")
     now = datetime.now(UTC)
     for message in waiting:
         since = output.age(message.enqueued_time, now)
         waits = f"  {message.place}, {message.sequence_number}: {message.reason or message.state}, {since}"
-        typer.echo(output.plain(waits))
+        typer.echo(talk.plain(waits))

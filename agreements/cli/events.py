@@ -23,9 +23,9 @@ def trace(
 ) -> None:
     """Find where an event is now, and what happened to it: in every queue and dead-letter queue.
 
-    Searches by the event's id, message id, correlation id or origin. What is found nowhere is confirmed, or
-    never came: the correlation id that is printed finds its log lines. Looks only. Needs the role Azure
-    Service Bus Data Receiver. Exit code 3 when it is nowhere.
+    Searches by the event's id, message id, correlation id or origin. What is found nowhere was confirmed or
+    discarded, or never came: the log tells, and the audit file of whoever discarded it. Looks only. Needs the
+    role Azure Service Bus Data Receiver. Exit code 3 when it is nowhere.
 
     Example: agreements trace 94e4e214-6b06-4fb7-96d1-94d559f9b47f
     """
@@ -42,8 +42,8 @@ def trace(
             _print(row, message, now)
     if not seen:
         talk.tell(
-            "It waits nowhere: it was confirmed, or it never came. The log tells, by its correlation id or"
-            " origin; see docs/operations.md, Find an event."
+            "It waits nowhere: it was confirmed or discarded, or it never came. The log tells, by its"
+            " correlation id or origin; see docs/operations.md, Find an event."
         )
     raise typer.Exit(0 if seen else output.NOTHING)
 
@@ -60,9 +60,8 @@ def _names(message: ParkedMessage) -> set[str]:
 def _correlation_id(message: ParkedMessage) -> str:
     """Return the correlation id that the log has."""
     origin = message.text(Property.ORIGIN) or message.position
-    return message.text(Property.CORRELATION_ID) or str(
-        identity.correlation_id(origin, message.correlation_id)
-    )
+    told = message.text(Property.CORRELATION_ID) or message.correlation_id
+    return str(identity.correlation_id(origin, told))
 
 
 def _row(message: ParkedMessage, *, reveal: bool) -> dict[str, object]:
@@ -88,7 +87,7 @@ def _print(row: dict[str, object], message: ParkedMessage, now: datetime) -> Non
         typer.echo(f"  comes again at {message.scheduled_for.isoformat(timespec='seconds')}")
     if message.reason:
         output.print_item(f"  {message.reason}: ", message.advice)
-    typer.echo(output.plain(f"  event id        {row['eventId']}"))
+    typer.echo(talk.plain(f"  event id        {row['eventId']}"))
     typer.echo(f"  correlation id  {row['correlationId']} (finds its log lines)")
     properties = row["properties"]
     for name, value in properties.items() if isinstance(properties, dict) else ():

@@ -12,9 +12,10 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OURS = {str(name) for name in Property} - {Property.EVENT_ID, Property.DEAD_LETTER_DESCRIPTION}
 # Made by a machine: a hash, or what names a message of a queue.
 _MADE = re.compile(r"[0-9a-f]{24,64}|[\w.-]+/\d+/\d{4}-\d\d-\d\dT[\d:.]+Z")
-# An id that somebody numbered: other words may be a name, and more digits a telephone number.
+# An id that somebody numbered: other words may be a name, and more digits a telephone number. Possessive
+# (++), or an id of many dashes could be read in so many ways that matching it would never end.
 _WORD = "(?i:acceptance|account|agreement|case|contract|crm|customer|event|id|mca|message|order|request|test)"
-_NUMBERED = re.compile(rf"(?=.*\d)(?:{_WORD}|[A-Z]{{1,3}})?\d*(?:[._:/#-]+{_WORD}?\d*)*")
+_NUMBERED = re.compile(rf"(?=.*\d)(?:{_WORD}|[A-Z]{{1,3}})?\d*(?:[._:/#-]++{_WORD}?\d*)*")
 _MOST_DIGITS = 6
 
 

@@ -69,16 +69,11 @@ def dumps(value: object, *, indent: int | None = None) -> str:
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
-def plain(value: object) -> str:
-    """Return text that a terminal only shows, whatever a stranger wrote into a reason or an id."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
-
-
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows: laid out for a terminal; in a pipe one line each, with tabs between."""
     if not sys.stdout.isatty():
         for row in rows:
-            typer.echo("\t".join(map(plain, row)))
+            typer.echo("\t".join(map(talk.plain, row)))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -86,14 +81,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
             column, justify="right" if column in {"COUNT", "NUMBER"} else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*map(plain, row))
+        table.add_row(*map(talk.plain, row))
     Console(highlight=False, markup=False).print(table)
 
 
 def print_item(head: str, text: str) -> None:
     """Print something after a head; on a terminal its lines are folded and stand below one another."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(talk.hanging(plain(head), plain(text), width))
+    typer.echo(talk.hanging(talk.plain(head), talk.plain(text), width))
 
 
 _WIDTHS = (16, 7, 4, 19, 9)
@@ -102,9 +97,9 @@ _WIDTHS = (16, 7, 4, 19, 9)
 def print_line(row: Sequence[object]) -> None:
     """Print one line of a long table as it comes: with tabs in a pipe, cut to columns in a terminal."""
     if not sys.stdout.isatty():
-        typer.echo("\t".join(map(plain, row)))
+        typer.echo("\t".join(map(talk.plain, row)))
         return
-    *cells, last = map(plain, row)
+    *cells, last = map(talk.plain, row)
     line = " ".join(_cell(text, width) for text, width in zip(cells, _WIDTHS, strict=True))
     typer.echo(f"{line} {last}"[: shutil.get_terminal_size().columns])
 

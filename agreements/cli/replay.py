@@ -37,7 +37,7 @@ def plan(
     Example: agreements parked plan --reason NoRelationship -o plan.jsonl
     """
     with operations() as at:
-        _check_free(file)
+        _check_free(at, file)
         summary = at.plan(
             file,
             Action.REPLAY,
@@ -136,15 +136,20 @@ def discard(chosen: Filters, *, why: Why, yes: Yes = False) -> None:
     raise typer.Exit(code)
 
 
-def _check_free(file: Path) -> None:
+def _check_free(at: Operations, file: Path) -> None:
     """Refuse to write a plan over what is not to be lost: one that was begun, or no plan at all."""
-    if journal_of(file).exists():
-        raise output.end(output.REFUSED, f"{file} was begun: name another file, or remove it and its journal")
+    journal = journal_of(file)
+    begun = journal.exists()
     if file.exists():
         try:
-            Plan(file)
+            plan = Plan(file)
         except PlanError:
             raise output.end(output.REFUSED, f"{file} is there, and is no plan: name another file") from None
+        begun = begun and at.progress(plan).begun
+    if begun:
+        raise output.end(output.REFUSED, f"{file} was begun: name another file, or remove it and its journal")
+    # One without a step is of whoever was asked and said no; it would not be that of the plan to come.
+    journal.unlink(missing_ok=True)
 
 
 def _keep(at: Operations, plan: Plan) -> None:

@@ -81,7 +81,7 @@ def failures() -> Iterator[None]:
         try:
             yield
         except ColumnsError as error:
-            raise output.end(output.USAGE, output.plain(error)) from None
+            raise output.end(output.USAGE, talk.plain(error)) from None
         except (UnreadableError, ChangedError) as error:
             raise output.end(output.FAILED, str(error)) from None
 
@@ -94,6 +94,6 @@ def tell(file: File) -> None:
         talk.say(f"{file.name}: a table, {name} between its cells")
     if told.columns is not None and told.columns.ignored:
         ignored = ", ".join(name or "(no name)" for name in told.columns.ignored)
-        talk.say(output.plain(f"{file.name}: columns that are not read: {ignored}"))
+        talk.say(talk.plain(f"{file.name}: columns that are not read: {ignored}"))
     if told.blank:
         talk.say(f"{file.name}: {told.blank} blank lines skipped")

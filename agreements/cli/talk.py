@@ -9,15 +9,24 @@ from contextlib import contextmanager
 from rich.console import Console
 
 
+def plain(value: object) -> str:
+    """Return text that a terminal only shows, whatever a stranger wrote into a reason or an id."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value))
+
+
 def say(text: str = "") -> None:
     """Say a line or more, never folded, so that a command or an address can be copied whole."""
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(text)
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(_lines(text))
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(plain, text.split("\n")))
 
 
 def tell(text: str) -> None:
     """Say prose, folded between words on a terminal and nowhere else."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    console.print(text, soft_wrap=not console.is_terminal)
+    console.print(_lines(text), soft_wrap=not console.is_terminal)
 
 
 def item(head: str, text: str) -> None:

@@ -151,7 +151,13 @@ def _import(
     lie = [each for _, each in originals]
     with own_plan(at, Action.REPLAY, chosen, lambda: iter(lie), _ANY, once=True) as plan:
         code = apply(at, plan, wish, mend=lambda message: bodies[message.position]) if plan.count else 0
-        gone = [one.message for one in mended if not at.dealt_with(plan, one.message)]
+        left = at.left_out(plan, (one.message for one in mended))
+        # They come by themselves: beside a mended copy two different events would be confirmed.
+        coming = {message.position for message in lie if not plan.names(message)}
+    if coming:
+        talk.say(f"{len(coming)} cannot be replaced where they lie, and are not sent: scheduled, or deferred")
+        code = output.PARTLY
+    gone = [message for message in left if message.position not in coming]
     if not gone:
         return code
     if not restore:

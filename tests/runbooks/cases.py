@@ -142,5 +142,6 @@ CASES: Mapping[str, Case] = {
     "Signing in: what all of these have in common": retried("RefreshTokenExpired", CONFIRMED),
     "TokenUnavailable": retried("TokenUnavailable", CONFIRMED),
     "AccessRefused": retried("AccessRefused", CONFIRMED),
+    "OutcomeNotSent": retried("OutcomeNotSent", CONFIRMED),
     "What the broker itself gives up on": rejected("MaxDeliveryCountExceeded", CONFIRMED, dead=True),
 }

@@ -47,7 +47,8 @@ class Desk:
     def type(self, line: str) -> "subprocess.CompletedProcess[str]":
         """Type a line into a shell."""
         return subprocess.run(
-            ["sh", "-c", line],  # noqa: S607 - the shell of whoever reads the document
+            # Also what fails within a pipe fails.
+            ["bash", "-o", "pipefail", "-c", line],  # noqa: S607 - the shell of whoever reads the document
             cwd=self.folder,
             env=self.environ,
             capture_output=True,
