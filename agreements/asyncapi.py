@@ -14,7 +14,7 @@ from agreements import events, outcome_events
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
 from agreements.events import AcceptanceEvent
-from agreements.outcome_events import Advice, AsSent, Ending, OutcomeEvent, Told
+from agreements.outcome_events import Advice, AsSent, Ending, OutcomeData, OutcomeEvent
 
 type Json = dict[str, Any]
 
@@ -225,7 +225,7 @@ def _example() -> OutcomeEvent:
         time=datetime(2026, 9, 14, 7, 30, 5, tzinfo=UTC),
         causation_id=_ATTRIBUTES["id"],
         correlation_id=correlation,
-        data=Told(
+        data=OutcomeData(
             outcome=Ending.REJECTED,
             final=True,
             reason=Reason.FIELD_INVALID,
