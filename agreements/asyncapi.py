@@ -194,6 +194,8 @@ def _outcome() -> Json:
     headers = {
         Property.OUTCOME.value: {"type": "string", "enum": list(map(str, Ending))},
         Property.REASON.value: _text("Why it was not simply confirmed, as in data."),
+        Property.CUSTOMER_TENANT_ID.value: _text("The customer, as in data."),
+        Property.EVENT_ID.value: _text("The id to search by, as in data, cut off if it is very long."),
     }
     example = _example()
     return {
@@ -201,7 +203,7 @@ def _outcome() -> Json:
         "title": "What became of an acceptance",
         "contentType": outcome_events.CONTENT_TYPE,
         "correlationId": {"location": "$message.payload#/causationid"},
-        "headers": _object(headers, required=[Property.OUTCOME.value]),
+        "headers": _object(headers, required=[Property.OUTCOME.value, Property.EVENT_ID.value]),
         "payload": _ref("components", "schemas", OutcomeEvent.__name__),
         "examples": [
             {
@@ -209,6 +211,7 @@ def _outcome() -> Json:
                 "headers": {
                     Property.OUTCOME.value: str(Ending.REJECTED),
                     Property.REASON.value: str(Reason.FIELD_INVALID),
+                    Property.EVENT_ID.value: example.data.event_id,
                 },
                 "payload": example.model_dump(mode="json", by_alias=True, exclude_none=True),
             }

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from tree_sitter import Language, Node, Parser
 from typer import Typer
 
-from agreements import events, outcome_events
+from agreements import events, outcome_events, records, tables
 from agreements.cli.app import app
 from agreements.deliveries import Property
 from agreements.errors import Actor, EventError, Reason
@@ -153,7 +153,7 @@ def test_every_command_is_real() -> None:
         name, *given = shlex.split(words)
         commands(app)[name].make_context(name, given)
     named = set(re.findall(r"`agreements ([a-z]+)", TEXT))
-    assert {"validate", "schema", "trace"} <= named
+    assert {"validate", "publish", "receipt", "schema", "trace"} <= named
     assert named <= set(commands(app))
 
 
@@ -177,6 +177,7 @@ def test_every_example_is_checked() -> None:
 CHECKED = {
     "json event",
     "json structured",
+    "csv table",
     "json outcome",
     "json subscription",
     "sh rules",
@@ -204,6 +205,16 @@ def test_the_cloud_event_is_read() -> None:
     """The envelope holds the same event, without the phone number."""
     found = events.parse(EXAMPLES["json", "structured"].encode(), "application/cloudevents+json")
     assert found == SHORT
+
+
+def test_the_table_holds_the_event(tmp_path: Path) -> None:
+    """The columns of the CSV are found by their names, and its row is the event."""
+    file = tmp_path / "acceptances.csv"
+    file.write_text(EXAMPLES["csv", "table"])
+    now = EVENT.date_agreed.instant
+    [record] = records.read(records.Reading(path=file, format=records.Format.CSV, now=now), tables.Told())
+    assert record.acceptance
+    assert AcceptanceEvent.model_validate(record.acceptance.data) == EVENT
 
 
 def test_the_outcome_is_one() -> None:

@@ -141,7 +141,7 @@ def test_what_is_valid_is_read_here(given: dict[str, Any]) -> None:
 
 
 def in_calendar(text: str) -> bool:
-    """Tell whether a date begins with a day that there is; an offset may lead out of the first and last year."""
+    """Tell whether there is such a day; an offset may lead out of the calendar in its first and last year."""
     year, month, day = map(int, text[:10].split("-"))
     return 1 < year < 9999 and day <= calendar.monthrange(year, month)[1]
 
