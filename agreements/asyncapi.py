@@ -14,7 +14,7 @@ from agreements import events, outcome_events
 from agreements.deliveries import Property
 from agreements.errors import Actor, Reason
 from agreements.events import AcceptanceEvent
-from agreements.outcome_events import Advice, AsSent, Ending, OutcomeEvent, Told
+from agreements.outcome_events import Advice, AsSent, Ending, OutcomeData, OutcomeEvent
 
 type Json = dict[str, Any]
 
@@ -194,6 +194,8 @@ def _outcome() -> Json:
     headers = {
         Property.OUTCOME.value: {"type": "string", "enum": list(map(str, Ending))},
         Property.REASON.value: _text("Why it was not simply confirmed, as in data."),
+        Property.CUSTOMER_TENANT_ID.value: _text("The customer, as in data."),
+        Property.EVENT_ID.value: _text("The id to search by, as in data, cut off if it is very long."),
     }
     example = _example()
     return {
@@ -201,7 +203,7 @@ def _outcome() -> Json:
         "title": "What became of an acceptance",
         "contentType": outcome_events.CONTENT_TYPE,
         "correlationId": {"location": "$message.payload#/causationid"},
-        "headers": _object(headers, required=[Property.OUTCOME.value]),
+        "headers": _object(headers, required=[Property.OUTCOME.value, Property.EVENT_ID.value]),
         "payload": _ref("components", "schemas", OutcomeEvent.__name__),
         "examples": [
             {
@@ -209,6 +211,7 @@ def _outcome() -> Json:
                 "headers": {
                     Property.OUTCOME.value: str(Ending.REJECTED),
                     Property.REASON.value: str(Reason.FIELD_INVALID),
+                    Property.EVENT_ID.value: example.data.event_id,
                 },
                 "payload": example.model_dump(mode="json", by_alias=True, exclude_none=True),
             }
@@ -225,7 +228,7 @@ def _example() -> OutcomeEvent:
         time=datetime(2026, 9, 14, 7, 30, 5, tzinfo=UTC),
         causation_id=_ATTRIBUTES["id"],
         correlation_id=correlation,
-        data=Told(
+        data=OutcomeData(
             outcome=Ending.REJECTED,
             final=True,
             reason=Reason.FIELD_INVALID,

@@ -52,11 +52,11 @@ def unwrap(
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type.startswith(_CLOUD_EVENTS_BATCH):
         raise EventError(Reason.SEVERAL_EVENTS)
-    value = _only(_value(dotnet.unwrapped(body)))
-    attributes = _attributes(properties or {})
+    found = _object(_only(_value(dotnet.unwrapped(body))))
+    # Structured mode may repeat its attributes as properties (AMQP binding 3.2.3): the body says what it is.
+    attributes = {} if "specversion" in found else _attributes(properties or {})
     if attributes:
-        return _cloud_event(_object(value), attributes)
-    found = _object(value)
+        return _cloud_event(found, attributes)
     if media_type.startswith(_CLOUD_EVENT) or "specversion" in found:
         return _cloud_event(_cloud_event_data(found), found)
     if found.keys() >= _DATAVERSE:

@@ -26,12 +26,13 @@ from agreements import envelopes
 from agreements.errors import EventError, Reason
 
 SCHEMA_ID = "urn:agreements:schema:acceptance-event:1"
-_INSTANT = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?P<time>T\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?(?P<zone>Z|[+-]\d{2}(:\d{2})?)?)?",
-    re.ASCII,
-)
+_DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+_HOUR, _SIXTY = r"([01]\d|2[0-3])", r"[0-5]\d"
+# The colon of an offset may be missing, as Salesforce writes it: no other reading is possible.
+_ZONE = f"(?P<zone>Z|[+-]{_HOUR}(:?{_SIXTY})?)"
+_INSTANT = re.compile(rf"{_DAY}(T{_HOUR}:{_SIXTY}(:{_SIXTY}([.,]\d{{1,9}})?)?{_ZONE}?)?", re.ASCII)
 # The same in the dialect that JSON Schema shares with everyone; so are those below.
-_DATE_PATTERN = re.sub(r"\?P<\w+>", "?:", f"^{_INSTANT.pattern}$").replace(r"\d", "[0-9]")
+_DATE_PATTERN = f"^{_INSTANT.pattern}$".replace("?P<zone>", "").replace(r"\d", "[0-9]")
 # Not every validator looks at "format".
 _GUID_PATTERN = "^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _BLANK = r"\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"

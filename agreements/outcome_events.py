@@ -100,7 +100,7 @@ class _Told(BaseModel):
     )
 
 
-class Told(_Told):
+class OutcomeData(_Told):
     """What became of the event; what is not known is left out."""
 
     outcome: Ending = Field(description="what became of the event")
@@ -142,10 +142,10 @@ class OutcomeEvent(_Told):
     subject: Guid | None = Field(None, description="the customer's tenant id, where the event could be read")
     time: Instant = Field(description="when it was told, in UTC")
     datacontenttype: Literal["application/json"] = Field("application/json", description="of data")
-    dataschema: str = Field(f"{SCHEMA_ID}#/$defs/Told", description="the schema of data")
+    dataschema: str = Field(f"{SCHEMA_ID}#/$defs/OutcomeData", description="the schema of data")
     causation_id: str = Field(description="the incoming event's id: CloudEvents id, else the message id")
     correlation_id: str = Field(description="the message's correlation id if it is a GUID, else ours")
-    data: Told = Field(description="what became of the event")
+    data: OutcomeData = Field(description="what became of the event")
 
     def body(self) -> bytes:
         """Return the JSON that goes out, without what is not known."""
@@ -209,7 +209,7 @@ def _event(
         time=now.astimezone(UTC),
         causation_id=attempt.cloud_event_id or delivery.event_id,
         correlation_id=str(delivery.correlation_id),
-        data=Told(
+        data=OutcomeData(
             **_verdict(ending, outcome),
             **_about(delivery, attempt),
             # What came of the attempt in hand is told with its ending.

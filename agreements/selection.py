@@ -81,7 +81,8 @@ def event_ids(message: ParkedMessage) -> set[str]:
     """Return every id by which a person may know the event."""
     named = {message.event_id, message.message_id, message.text(Property.ORIGIN), message.position}
     with suppress(EventError):
-        named.add(envelopes.unwrap(message.body, message.content_type, message.plain_properties).event_id)
+        envelope = envelopes.unwrap(message.body, message.content_type, message.plain_properties)
+        named |= {envelope.event_id, envelope.cloud_event_id}
     return {name for name in named if name}
 
 

@@ -21,7 +21,7 @@ from agreements.deliveries import Delivery
 from agreements.errors import Answer, AnswerError
 from agreements.events import AcceptanceEvent, Agreement
 from agreements.messages import ParkedMessage, Place, State
-from agreements.outcome_events import Advice, Ending, OutcomeEvent, Told
+from agreements.outcome_events import Advice, Ending, OutcomeData, OutcomeEvent
 from agreements.outcomes import Attempt, Outcome
 from agreements.policy import Backoff, Policy
 from agreements.values import Value
@@ -350,7 +350,7 @@ def told_body(event_id: object, ending: Ending, at: datetime = NOW, **changes: A
         time=at,
         causation_id=str(event_id),
         correlation_id=str(CORRELATION),
-        data=Told(**(told | changes)),
+        data=OutcomeData(**(told | changes)),
     ).body()
 
 

@@ -7,9 +7,10 @@ from jsonschema import Draft7Validator
 from jsonschema.protocols import Validator
 
 from agreements import asyncapi, events
-from agreements.deliveries import Property
 from agreements.events import AcceptanceEvent
 from agreements.outcome_events import SCHEMA_ID
+from agreements.outcomes import Attempt, Confirmed
+from tests.test_queues import ASKED, REJECTED, Telling, properties
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT: Any = asyncapi.document()
@@ -79,8 +80,18 @@ def test_what_it_says_of_service_bus_is_provisioned(channel: str, kind: str) -> 
 
 
 def test_the_schemas_name_their_versions() -> None:
-    """Each names the published schema that says the same, and outcomes carry the properties to filter by."""
+    """Each names the published schema that says the same."""
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["AcceptanceEvent"]["x-schema-id"] == events.SCHEMA_ID
     assert schemas["OutcomeEvent"]["x-schema-id"] == SCHEMA_ID
-    assert set(MESSAGES["outcome"]["headers"]["properties"]) == {Property.OUTCOME, Property.REASON}
+
+
+def test_what_an_outcome_can_be_filtered_by_is_told() -> None:
+    """The properties of an outcome's message are those that are sent: all of them, or only the required."""
+    headers = MESSAGES["outcome"]["headers"]
+    for outcome, names in ((REJECTED, headers["properties"]), (Confirmed(), headers["required"])):
+        telling = Telling()
+        attempt = ASKED if outcome is REJECTED else Attempt()
+        telling.tell(outcome, attempt=attempt)
+        [(message, _)] = telling.sent
+        assert set(properties(message)) == set(names)

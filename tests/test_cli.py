@@ -14,7 +14,7 @@ from agreements.cli.app import app
 from tests import fakes
 from tests.fakes import PLANTED
 
-INVALID = b'{"customerTenantId": "zq@planted.example"}'
+INVALID = fakes.body(customerTenantId="zq@planted.example")
 FAULT = "FieldInvalid customerTenantId must be a GUID: the customer's Microsoft ID"
 LATER = "Correct dateAgreed: a customer cannot have agreed later than now."
 ADVICE = "Correct the field that is named and send the event again."
@@ -91,12 +91,21 @@ def test_validate_prints_json_lines(run: CliRunner) -> None:
     assert json.loads(bad) == {
         "file": "bad.json",
         "valid": False,
-        "reason": "FieldInvalid",
-        "field": "customerTenantId",
-        "detail": FAULT,
-        "advice": ADVICE,
+        "faults": [
+            {"reason": "FieldInvalid", "field": "customerTenantId", "detail": FAULT, "advice": ADVICE}
+        ],
     }
     assert result.exit_code == 1
+
+
+def test_validate_tells_every_fault(run: CliRunner) -> None:
+    """Who makes three mistakes learns of them in one go: a line each, or all in one JSON object."""
+    body = fakes.body(dateAgreed=None, type="other", primaryContact={**fakes.CONTACT, "email": "nobody"})
+    named = ["dateAgreed", "primaryContact.email", "type"]
+    lines = run.invoke(app, ["validate", "-"], input=body).stdout.splitlines()
+    assert [line.split()[2].rstrip(".") for line in lines] == named
+    found = json.loads(run.invoke(app, ["validate", "--json", "-"], input=body).stdout)
+    assert [fault["field"] for fault in found["faults"]] == named
 
 
 def test_validate_prints_long_lines_whole(run: CliRunner) -> None:

@@ -205,6 +205,14 @@ def test_the_map_leads_somewhere() -> None:
     assert {f"agreements/{path.name}" for path in product} <= files
 
 
+def test_the_ways_through_the_code_lead_somewhere() -> None:
+    """Every module on a way through the code exists, and each way begins where something starts."""
+    section = (ROOT / "docs" / "architecture.md").read_text().split("## The code\n", 1)[1]
+    named = set(re.findall(r"`([\w/]+\.py)`", section))
+    assert len(named) > 40
+    assert all((ROOT / "agreements" / name).exists() or (ROOT / name).exists() for name in named)
+
+
 def test_everyone_who_acts_is_told() -> None:
     """Who must act is one of those that the README's first table names."""
     head = README.split("## Publishing", 1)[0]

@@ -106,6 +106,15 @@ def test_a_binary_cloud_event_is_opened(prefix: str, version: object) -> None:
     assert found == Envelope(data=DATA, event_id="/crm 7", cloud_event_id="7")
 
 
+@pytest.mark.parametrize("content_type", ["application/cloudevents+json", None])
+@pytest.mark.parametrize("version", ["1.0", "0.3"])
+def test_a_structured_cloud_event_may_repeat_its_attributes(content_type: str | None, version: str) -> None:
+    """What the properties say beside it changes nothing: the AMQP binding allows them there (3.2.3)."""
+    properties = {"cloudEvents:specversion": version, "cloudEvents:id": "8", "cloudEvents:source": "/other"}
+    found = envelopes.unwrap(dumped(CLOUD_EVENT), content_type, properties)
+    assert found == Envelope(data=DATA, event_id="/crm 7", cloud_event_id="7")
+
+
 @pytest.mark.parametrize("missing", ["id", "source"])
 def test_half_an_id_is_none(missing: str) -> None:
     """Only source and id together are unique."""

@@ -432,10 +432,14 @@ class Telling:
         self._topic = Topic(self.client.as_client(), "outcomes", "sb://host/queue", 30, lambda: NOW)
 
     def tell(
-        self, outcome: Outcome = REJECTED, given: Delivery = PUBLISHED, deadline: Deadline | None = None
+        self,
+        outcome: Outcome = REJECTED,
+        given: Delivery = PUBLISHED,
+        deadline: Deadline | None = None,
+        attempt: Attempt = ASKED,
     ) -> bool:
         """Tell an outcome of a delivery."""
-        return self._topic.tell(given, ASKED, outcome, deadline or Deadline.after(150))
+        return self._topic.tell(given, attempt, outcome, deadline or Deadline.after(150))
 
     @property
     def sent(self) -> list[tuple[ServiceBusMessage, float]]:
@@ -466,8 +470,7 @@ def test_an_outcome_is_told_as_a_cloud_event() -> None:
 def test_what_is_not_known_is_no_property() -> None:
     """A confirmed event has no reason, and one that nobody could read has no customer; a long id is cut."""
     telling = Telling()
-    topic = Topic(telling.client.as_client(), "outcomes", "sb://host/queue", 30, lambda: NOW)
-    topic.tell(delivery(event_id="x" * 600), Attempt(), Confirmed(), Deadline.after(150))
+    telling.tell(Confirmed(), delivery(event_id="x" * 600), attempt=Attempt())
     [(message, _)] = telling.sent
     assert properties(message) == {"mcaOutcome": "confirmed", "mcaEventId": "x" * 512}
 

@@ -68,7 +68,10 @@ def test_the_customer_is_found(message: ParkedMessage, customer: str | None) -> 
 
 
 def test_an_event_is_found_by_every_id_it_has() -> None:
-    """By the publisher's id, the message id, the origin, the position, and the CloudEvent's source and id."""
+    """By the publisher's id, the message id, the origin, the position, and the CloudEvent's id.
+
+    The CloudEvent's with its source, and alone too: it comes back alone as ``causationid`` of what is told.
+    """
     cloud = b'{"specversion": "1.0", "source": "crm", "id": "1", "data": {}}'
     assert event_ids(parked(body=cloud)) == {
         "event-7",
@@ -76,6 +79,7 @@ def test_an_event_is_found_by_every_id_it_has() -> None:
         "agreement-acceptances/7/2026-03-02T09:30:00.000Z",
         "agreement-rejections/7/2026-03-02T09:30:00.000Z",
         "crm 1",
+        "1",
     }
     assert "event-7" in event_ids(parked(body=b"?"))
 

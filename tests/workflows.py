@@ -23,7 +23,6 @@ def _text(value: object) -> str:
 _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "base64": lambda value: base64.b64encode(_text(value).encode()).decode(),
     "string": _text,
-    "replace": lambda text, old, new: text.replace(old, new),
     "encodeURIComponent": lambda text: quote(text, safe="!'()*~-._"),
 }
 

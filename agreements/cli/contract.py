@@ -11,11 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agreements import asyncapi, events, outcome_events
+from agreements import asyncapi, envelopes, events, outcome_events
 from agreements.errors import EventError, Reason
-from agreements.events import AcceptanceEvent
-
-type Verdict = dict[str, str | bool | None]
 
 
 def validate(
@@ -24,7 +21,7 @@ def validate(
     content_type: Annotated[str | None, typer.Option(help="The content type that the messages have.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per file.")] = False,
 ) -> None:
-    """Check events against the contract, offline: each fault by its field, never by its value.
+    """Check events against the contract, offline: every fault by its field, never by its value.
 
     A date that lies ahead is a fault by this machine's clock.
 
@@ -33,10 +30,10 @@ def validate(
     Example: agreements validate event.json
     """
     now = datetime.now(UTC)
-    verdicts = [_verdict(file, content_type, now) for file in files]
-    for verdict in verdicts:
-        typer.echo(json.dumps(verdict)) if as_json else _print(verdict)
-    raise typer.Exit(0 if all(verdict["valid"] for verdict in verdicts) else 1)
+    found = [(str(file), _faults(_body(file), content_type, now)) for file in files]
+    for file, faults in found:
+        typer.echo(_as_json(file, faults)) if as_json else _print(file, faults)
+    raise typer.Exit(1 if any(faults for _, faults in found) else 0)
 
 
 @unique
@@ -74,33 +71,34 @@ def schema(
     typer.echo(json.dumps(_DOCUMENTS[which](), indent=2))
 
 
-def _verdict(file: Path, content_type: str | None, now: datetime) -> Verdict:
+def _body(file: Path) -> bytes:
     try:
-        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from None
+
+
+def _faults(body: bytes, content_type: str | None, now: datetime) -> list[EventError]:
     try:
-        _check(events.parse(body, content_type), now)
+        found = events.check(envelopes.unwrap(body, content_type).data)
     except EventError as error:
-        return {
-            "file": str(file),
-            "valid": False,
-            "reason": error.reason,
-            "field": error.field,
-            "detail": str(error),
-            "advice": error.reason.advice,
-        }
-    return {"file": str(file), "valid": True}
+        return [error]
+    if isinstance(found, list):
+        return found
+    return [EventError(Reason.DATE_IN_FUTURE, "dateAgreed")] if found.date_agreed.in_future(now) else []
 
 
-def _check(event: AcceptanceEvent, now: datetime) -> None:
-    if event.date_agreed.in_future(now):
-        raise EventError(Reason.DATE_IN_FUTURE, "dateAgreed")
+def _as_json(file: str, faults: list[EventError]) -> str:
+    told = [
+        {"reason": of.reason, "field": of.field, "detail": str(of), "advice": of.reason.advice}
+        for of in faults
+    ]
+    return json.dumps({"file": file, "valid": not faults} | ({"faults": told} if told else {}))
 
 
-def _print(verdict: Verdict) -> None:
+def _print(file: str, faults: list[EventError]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    if verdict["valid"]:
-        console.print(f"{verdict['file']}: valid")
-    else:
-        console.print(f"{verdict['file']}: {verdict['detail']}. {verdict['advice']}")
+    if not faults:
+        console.print(f"{file}: valid")
+    for fault in faults:
+        console.print(f"{file}: {fault}. {fault.reason.advice}")

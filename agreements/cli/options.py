@@ -20,7 +20,8 @@ Reveal = Annotated[
     bool, typer.Option("--reveal", help="Show personal data: bodies, and the publisher's properties.")
 ]
 Why = Annotated[
-    str, typer.Option(metavar="TEXT", help="Why; kept in the audit record and on every copy. Name no person.")
+    str,
+    typer.Option(metavar="TEXT", help="Why; kept in the audit record and on each copy sent. Name no person."),
 ]
 
 _PLACES = "rejections, duplicates, dead-letters (of all queues), retries, or a queue's own path"

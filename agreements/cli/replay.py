@@ -107,7 +107,7 @@ def release(
     Resumes, asks and reports as `parked replay` does. Needs the roles Azure Service Bus Data Receiver and
     Data Sender. Exit codes: 0 all done, 3 nothing to do, 4 partly done, 5 refused.
 
-    Example: agreements retries release --reason TokenUnavailable --why "consent given anew" --rate 10/s
+    Example: agreements retries release --reason RefreshTokenExpired --why "consent given anew" --rate 10/s
     """
     pace = Pace(rate=rate(at_rate), canary=canary, stop_after_failures=stop_after)
     wish = Wish(why=why, pace=pace, yes=yes, wait=wait, checked=not no_check)

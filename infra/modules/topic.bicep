@@ -34,6 +34,9 @@ param publishersGroupId string
 
 var roles = loadJsonContent('../roles.json')
 
+// The subscription into which the commands look, and from which nobody takes.
+var receipts = 'receipts'
+
 resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
   name: namespaceName
 }
@@ -60,8 +63,9 @@ resource appSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Whoever published learns from these subscriptions what became of it; whoever operates can answer for it.
-resource operatorsReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (subscription, i) in subscriptions: if (!empty(operatorsId)) {
+// Whoever published learns from it what became of it; whoever operates can answer for it. Every other subscription
+// is its subscriber's own: who may take from that is granted by hand.
+resource operatorsReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (subscription, i) in subscriptions: if (!empty(operatorsId) && subscription.name == receipts) {
   name: guid(topicSubscriptions[i].id, operatorsId, roles.serviceBusDataReceiver)
   scope: topicSubscriptions[i]
   properties: {
@@ -71,7 +75,7 @@ resource operatorsReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   }
 }]
 
-resource publishersReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (subscription, i) in subscriptions: if (!empty(publishersGroupId)) {
+resource publishersReceive 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (subscription, i) in subscriptions: if (!empty(publishersGroupId) && subscription.name == receipts) {
   name: guid(topicSubscriptions[i].id, publishersGroupId, roles.serviceBusDataReceiver)
   scope: topicSubscriptions[i]
   properties: {
