@@ -1,7 +1,7 @@
 """Judge the records of files before any is sent: what is to be sent, was sent before, repeats, is refused."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
@@ -79,7 +79,7 @@ class File:
         self._stamp = stamp
 
 
-def judged(number: int, file: File, seen: Seen) -> Iterator[Judged]:
+def judged(number: int, file: File, seen: Seen) -> Generator[Judged]:
     """Yield the records of a file with what becomes of each: one that was met before is not sent again.
 
     Raises:

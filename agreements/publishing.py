@@ -6,6 +6,7 @@ each batch, so at most one is sent again, under the ids that it had.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -95,11 +96,13 @@ class Sending:
         size = min(_BATCH, int(self.rate or _BATCH) or 1)
         for number, (file, receipt) in enumerate(zip(self.files, receipts, strict=True)):
             batch = _Batch(size)
-            for one in judged(number, file, self.seen):
-                batch.add(one, self.source)
-                if batch.full:
-                    self._flush(batch, file, receipt)
-                    batch = _Batch(size)
+            # Closed here and now, however it ends: it holds the file open.
+            with closing(judged(number, file, self.seen)) as found:
+                for one in found:
+                    batch.add(one, self.source)
+                    if batch.full:
+                        self._flush(batch, file, receipt)
+                        batch = _Batch(size)
             self._flush(batch, file, receipt)
             receipt.finish(file.name)
 
