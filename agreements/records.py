@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum, unique
 from pathlib import Path
 from uuid import UUID
@@ -24,9 +24,6 @@ from agreements.texts import NOT_TEXT
 _LONGEST_CONTACT = 2**14
 _AMBIGUOUS = re.compile(r"\s*\d{1,2}[/.\- ]\d{1,2}[/.\- ]\d{2,4}\b.*", re.DOTALL)
 _SERIAL = re.compile(r"\s*\d{5}([.,]\d+)?\s*")
-# As the function app has it: of a later date it would refuse the event.
-_CLOCK_SKEW = timedelta(minutes=5)
-_DAY_AHEAD = timedelta(hours=14)
 
 
 @unique
@@ -94,7 +91,9 @@ def format_of(path: Path, name: str) -> Format:
     if (found := (known | tables).get(Path(name).suffix.lower())) is not None:
         return found
     with texts.opened(path, "\n") as text:
-        first = next((line for _, line in texts.lines(text) if line.strip()), "")
+        # Of a file that is one long line the beginning tells enough.
+        pieces = iter(lambda: text.readline(texts.LONGEST), "")
+        first = next((piece for piece in pieces if piece.strip()), "")
     if not first.lstrip().startswith(("{", "[")):
         return Format.CSV
     try:
@@ -152,7 +151,7 @@ def _record(line: int, given: envelopes.Object | None, now: datetime, faults: It
 
 def _doubt(event: AcceptanceEvent, now: datetime) -> Fault | None:
     """Return why an event that keeps the contract would still come to nothing."""
-    if event.date_agreed.instant > now + (_CLOCK_SKEW if event.date_agreed.exact else _DAY_AHEAD):
+    if event.date_agreed.in_future(now):
         return _fault(EventError(Reason.DATE_IN_FUTURE, "dateAgreed"))
     contact = event.primary_contact
     values = contact.first_name, contact.last_name, contact.email, contact.phone_number or ""

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,6 +179,7 @@ def test_a_table_says_how_it_was_read(shell: Shell) -> None:
     ("arguments", "told"),
     [
         (["nowhere.csv"], "nowhere.csv: No such file or directory"),
+        (["."], ".: Is a directory"),
         (["a.jsonl", "a.jsonl"], "a file is given twice"),
         (["a.jsonl", "sub/a.jsonl", "--receipt", "r"], "two files of one name need a receipt each"),
         (["-"], "standard input has no name to put a receipt beside: say --receipt FILE"),
@@ -200,6 +203,26 @@ def test_a_wrong_call_is_told(shell: Shell, arguments: list[str], told: str) -> 
     result = shell.publish(*arguments)
     assert (result.exit_code, shell.queue.batches) == (2, [])
     assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_pipe_is_read_once(shell: Shell) -> None:
+    """What can be read only once is kept meanwhile, as standard input is: a shell's ``<(command)``."""
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor() as beside:
+        beside.submit(Path("pipe").write_text, Path("good.jsonl").read_text())
+        result = shell.publish("pipe")
+    assert (result.exit_code, len(shell.queue.ids)) == (0, 2)
+
+
+def test_a_name_that_is_no_text_is_told_as_one(shell: Shell) -> None:
+    """Of a file from another age; its receipt can be written, and read."""
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    Path("good.jsonl").rename(name)
+    assert shell.publish(name).exit_code == 0
+    assert [line["file"] for line in lines(f"{name}.receipt.jsonl")] == [
+        "caf\N{REPLACEMENT CHARACTER}.jsonl"
+    ] * 2
+    assert json.loads(shell.publish(name).stdout)["sentBefore"] == 2
 
 
 def test_a_file_that_breaks_off_sends_nothing(shell: Shell) -> None:
@@ -289,11 +312,12 @@ def test_one_receipt_may_serve_several_files(shell: Shell) -> None:
     assert [line["file"] for line in lines("r")] == ["good.jsonl", "good.jsonl", "b.jsonl"]
 
 
-def test_a_receipt_that_is_none_is_refused(shell: Shell) -> None:
-    """A file of somebody's is not written over."""
-    Path("r").write_text("Zoraida\n")
+@pytest.mark.parametrize("text", ["Zoraida\n", "Zoraida"])
+def test_a_receipt_that_is_none_is_refused(shell: Shell, text: str) -> None:
+    """A file of somebody's is not written over, also where its last line has no end."""
+    Path("r").write_text(text)
     result = shell.publish("good.jsonl", "--receipt", "r")
-    assert (result.exit_code, Path("r").read_text()) == (5, "Zoraida\n")
+    assert (result.exit_code, Path("r").read_text(), shell.queue.batches) == (5, text, [])
     assert "r, line 1: not a line of a receipt" in result.stderr
 
 
@@ -483,6 +507,7 @@ def test_a_table_goes_to_a_new_file(shell: Shell) -> None:
     ("arguments", "code", "told"),
     [
         (["nowhere"], 2, "nowhere: No such file or directory"),
+        (["."], 2, ".: Is a directory"),
         (["-", "--outcomes", "-"], 2, "standard input can be read once"),
         (["good.jsonl", "--outcomes", "nowhere"], 2, "nowhere: No such file or directory"),
         (["e.csv", "--no-peek"], 3, ""),

@@ -103,7 +103,7 @@ def publish(
         ]
         if dry_run:
             found = [
-                File(name=file.name, reading=reading, known=Known(path, None))
+                File(name=sources.name_of(file), reading=reading, known=Known(path, None))
                 for file, reading, path in zip(files, readings, paths, strict=True)
             ]
             counted = _check(found, Seen())
@@ -125,12 +125,12 @@ def _receipts(files: Sequence[Path], given: Path | None, *, needed: bool) -> lis
     if len({str(file) for file in files}) < len(files):
         raise typer.BadParameter("a file is given twice")
     if given is not None:
-        if len({file.name for file in files}) < len(files):
+        if len({sources.name_of(file) for file in files}) < len(files):
             raise typer.BadParameter("two files of one name need a receipt each", param_hint="--receipt")
         return [given] * len(files)
     if needed and any(str(file) == "-" for file in files):
         raise typer.BadParameter("standard input has no name to put a receipt beside: say --receipt FILE")
-    return [file.with_name(f"{file.name}.receipt.jsonl") for file in files]
+    return [sources.receipt_of(file) for file in files]
 
 
 def _check(files: Sequence[File], seen: Seen) -> Counter[Fate]:
@@ -166,7 +166,7 @@ def _publish(
     receipts = {path: opened.enter_context(Receipt(path, place)) for path in dict.fromkeys(paths)}
     watch = _watch(given, wish, receipts.values(), opened)
     files = [
-        File(name=name.name, reading=reading, known=receipts[path].known)
+        File(name=sources.name_of(name), reading=reading, known=receipts[path].known)
         for name, reading, path in zip(names, readings, paths, strict=True)
     ]
     seen = Seen()
