@@ -128,7 +128,7 @@ class Known(OnDisk):
             JournalError: it is no receipt, or one of another place than that.
         """
         super().__init__(
-            "CREATE TABLE sent (id BLOB PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE sent (id BLOB PRIMARY KEY, file TEXT, line INTEGER) WITHOUT ROWID;"
             "CREATE TABLE lines (file TEXT, line INTEGER, key TEXT, now INTEGER, PRIMARY KEY (file, line))"
             " WITHOUT ROWID"
         )
@@ -143,16 +143,17 @@ class Known(OnDisk):
                 raise JournalError(
                     f"{path} tells of events that {entry.to} took, and this is {place}: name another receipt"
                 )
-            self._database.execute("INSERT OR IGNORE INTO sent VALUES (?)", (entry.event_id.bytes,))
+            sent = entry.event_id.bytes, entry.file, entry.line
+            self._database.execute("INSERT OR IGNORE INTO sent VALUES (?, ?, ?)", sent)
             self.sent += 1
             self.open += not (entry.told and entry.told.outcome.final)
         else:
             self._keep(entry, now=False)
 
-    def was_sent(self, event: UUID) -> bool:
-        """Tell whether an event was sent."""
-        found = self._database.execute("SELECT 1 FROM sent WHERE id = ?", (event.bytes,))
-        return found.fetchone() is not None
+    def sent_from(self, event: UUID) -> tuple[str, int] | None:
+        """Return the file from which an event was sent, and its line there; none if it was not."""
+        found = self._database.execute("SELECT file, line FROM sent WHERE id = ?", (event.bytes,)).fetchone()
+        return found and (found[0], found[1])
 
     def is_new(self, entry: Entry) -> bool:
         """Tell whether a record that is not sent was not told as such yet; from now on it is."""

@@ -43,7 +43,7 @@ def test_a_receipt_is_read_again(path: Path) -> None:
     assert list(entries(path)) == told
     assert path.stat().st_mode & 0o777 == 0o600
     with Receipt(path, PLACE) as receipt:
-        assert [receipt.known.was_sent(UUID(int=number)) for number in (2, 3)] == [True, False]
+        assert [receipt.known.sent_from(UUID(int=number)) for number in (2, 3)] == [("a.csv", 2), None]
         assert (receipt.known.sent, receipt.known.open) == (1, 1)
         receipt.write(told[1:])
         receipt.write([])
@@ -103,7 +103,7 @@ def test_the_receipt_of_another_queue_is_refused(path: Path) -> None:
     path.write_bytes(entry(2).written())
     with pytest.raises(JournalError, match=f"tells of events that {PLACE} took, and this is there/q"):
         Receipt(path, "there/q")
-    assert Known(path, None).was_sent(UUID(int=2))
+    assert Known(path, None).sent_from(UUID(int=2))
 
 
 def test_a_mended_file_leaves_nothing_of_its_faults(path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_disk_that_is_full_is_told_by_the_file(path: Path, monkeypatch: pytest
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     monkeypatch.undo()
     with Receipt(path, PLACE) as receipt:
-        assert receipt.known.was_sent(UUID(int=2))
+        assert receipt.known.sent_from(UUID(int=2))
 
 
 def test_what_was_met_first_is_remembered() -> None:
