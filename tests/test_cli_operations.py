@@ -3,6 +3,7 @@
 import errno
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,9 @@ class FakeSys:
 
         def isatty(self) -> bool:
             return self.there
+
+        def write(self, text: str) -> int:
+            return sys.stderr.write(text)
 
     stdin = stdout = Terminal()
 
@@ -657,7 +661,7 @@ def test_an_sdk_that_is_another_inside_is_told(shell: Shell) -> None:
     result = shell("parked", "list")
     assert (result.exit_code, result.stderr) == (
         1,
-        "azure-servicebus 9 is another inside\nInstall the other.\n",
+        "azure-servicebus 9 is another inside. Install the other.\n",
     )
 
 

@@ -14,11 +14,13 @@ from uuid import UUID
 
 import pytest
 from azure.servicebus.exceptions import ServiceBusAuthorizationError, ServiceBusError
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from agreements import toolbox
-from agreements.cli import following
+from agreements.cli import following, talk
 from agreements.cli.app import app
+from agreements.cli.applying import progress
 from agreements.errors import BusyError, DeploymentError
 from agreements.messages import ParkedMessage, Place
 from agreements.outcome_events import Ending
@@ -203,6 +205,18 @@ def test_a_wrong_call_is_told(shell: Shell, arguments: list[str], told: str) -> 
     result = shell.publish(*arguments)
     assert (result.exit_code, shell.queue.batches) == (2, [])
     assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_what_is_said_stands_above_the_bar(shell: Shell) -> None:
+    """On a terminal it has a line of its own, not the end of the one that shows how far it is."""
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=80)
+    shell.patch.setattr("agreements.cli.applying.Console", lambda **_: terminal)
+    with progress(3):
+        talk.say("a [word]")
+    [line] = [line for line in screen.getvalue().splitlines() if "word" in line]
+    assert line.endswith("a [word]")
+    assert "messages" not in line.split("\x1b[2K")[-1]
 
 
 def test_a_pipe_is_read_once(shell: Shell) -> None:

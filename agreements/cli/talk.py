@@ -11,7 +11,8 @@ from rich.console import Console
 
 def say(text: str = "") -> None:
     """Say a line or more, never folded, so that a command or an address can be copied whole."""
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(text)
+    # Not by a console of its own: beside a progress bar it would write into its line.
+    sys.stderr.write(f"{text}\n")
 
 
 def tell(text: str) -> None:
