@@ -403,6 +403,26 @@ def test_waiting_survives_what_passes(shell: Shell, failures: int, code: int) ->
     assert lines("good.jsonl.receipt.jsonl")[0]["told"]["outcome"] == "confirmed"
 
 
+def test_waiting_for_what_passes_can_be_ended(shell: Shell) -> None:
+    """Ctrl-C is heard also between looks that fail, which are minutes apart."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 9:
+            signal.raise_signal(signal.SIGINT)
+
+    def fail(_: Place, __: int = 1) -> object:
+        raise ServiceBusError("busy")
+
+    shell.patch.setattr("agreements.cli.following.time.sleep", sleep)
+    shell.patch.setattr(shell.store, "highest", lambda _: 0)
+    shell.patch.setattr(shell.store, "peek", fail)
+    result = shell.publish("good.jsonl", "--wait")
+    assert (result.exit_code, len(slept)) == (4, 9)
+    assert json.loads(result.stdout.splitlines()[1])["underWay"] == 2
+
+
 def test_a_subscription_out_of_reach_is_told(shell: Shell) -> None:
     """Before anything is sent, with what to do."""
 

@@ -73,8 +73,11 @@ def publish(
     was mended and is given again. At most one batch is sent twice, after a crash, which the app finds on
     record: nothing is confirmed twice. Ctrl-C ends the run after the batch in hand; the same command goes on.
 
-    Standard input is kept in a temporary file meanwhile, for its owner alone. To send a file once more, for
-    example to another namespace, name another receipt.
+    Events are sent in the order of the records, and confirmed side by side: two acceptances of one customer
+    may be recorded in either order, so publish the later one when the first has ended.
+
+    Standard input or a pipe is kept in a temporary file meanwhile, for its owner alone. To send a file once
+    more, for example to another namespace, name another receipt.
 
     --wait learns what became of each event from the outcome events on the topic OUTCOMES_TOPIC: it looks into
     a subscription, takes nothing from it, and writes what it finds into the receipt.
