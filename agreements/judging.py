@@ -30,11 +30,17 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A record and what becomes of it; ``first`` is where the one stands that it repeats."""
+    """A record and what becomes of it.
+
+    Attributes:
+        first: where the one stands that it repeats.
+        before: the file and the line from which it was sent in an earlier run.
+    """
 
     record: Record
     fate: Fate
     first: Where | None = None
+    before: tuple[str, int] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +99,8 @@ def judged(number: int, file: File, seen: Seen) -> Generator[Judged]:
             yield Judged(record, Fate.REFUSED)
         elif (first := seen.first(acceptance.id, here)) != here:
             yield Judged(record, Fate.REPEATED, first)
-        elif file.known.was_sent(acceptance.id):
-            yield Judged(record, Fate.BEFORE)
+        elif before := file.known.sent_from(acceptance.id):
+            yield Judged(record, Fate.BEFORE, before=before)
         else:
             yield Judged(record, Fate.SEND)
 

@@ -111,7 +111,7 @@ class Sending:
             self._wait_turn(len(batch.messages))
             self._deliver(batch.messages)
         at = datetime.now(UTC)
-        receipt.write(self._entry(one, file, at) for one in batch.judged if one.fate is not Fate.BEFORE)
+        receipt.write(filter(None, (self._entry(one, file, at) for one in batch.judged)))
         if batch.messages:
             self.sent += len(batch.messages)
             self.told(len(batch.messages))
@@ -147,16 +147,20 @@ class Sending:
         if self.stopping():
             raise StoppedError
 
-    def _entry(self, one: Judged, file: File, at: datetime) -> Entry:
+    def _entry(self, one: Judged, file: File, at: datetime) -> Entry | None:
+        """Return what the receipt is to tell of a record; none if it has it as sent from this file."""
         about: dict[str, Any] = {"file": file.name, "line": one.record.line, "at": at}
         if (acceptance := one.record.acceptance) is None:
             return Entry(status=Status.REFUSED, **about, **_why(one.record))
         about |= {"event_id": acceptance.id, "customer_tenant_id": acceptance.customer}
         about |= {"date_agreed": acceptance.agreed}
-        if one.first is None:
+        first = (self.files[one.first.file].name, one.first.line) if one.first else one.before
+        if first is None:
             return Entry(status=Status.SENT, to=self.place, **about)
-        first = self.files[one.first.file].name
-        there = {"first_line": one.first.line, "first_file": None if first == file.name else first}
+        name, line = first
+        if one.fate is Fate.BEFORE and name == file.name:
+            return None
+        there = {"first_line": line, "first_file": None if name == file.name else name}
         return Entry(status=Status.REPEATED, **about, **there)
 
 

@@ -7,6 +7,7 @@ confirms nothing twice. A receipt holds no name and no address.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from enum import StrEnum, unique
 from pathlib import Path
@@ -21,6 +22,10 @@ from agreements import journal
 from agreements.journal import JournalError
 from agreements.outcome_events import Advice, Ending
 from agreements.seen import OnDisk
+
+# Of every line; and longer than any, in bytes: a file that is no receipt may be one line.
+_BEGINNING = b'{"file":'
+_LONGEST = 2**18
 
 
 @unique
@@ -97,13 +102,20 @@ def entries(path: Path) -> Iterator[Entry]:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST), b""), 1):
+            if _is_torn(line):
                 return
             try:
                 yield Entry.model_validate_json(line)
             except ValidationError:
                 raise JournalError(f"{path}, line {number}: not a line of a receipt") from None
+
+
+def _is_torn(line: bytes) -> bool:
+    """Tell whether a line of ours was cut in two; what else has no end is somebody's, and is not dropped."""
+    # What a file system did not come to write may be zeros.
+    ours = line.startswith(_BEGINNING) or _BEGINNING.startswith(line.rstrip(b"\0"))
+    return ours and len(line) < _LONGEST and not line.endswith(b"\n")
 
 
 class Known(OnDisk):
@@ -116,7 +128,7 @@ class Known(OnDisk):
             JournalError: it is no receipt, or one of another place than that.
         """
         super().__init__(
-            "CREATE TABLE sent (id BLOB PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE sent (id BLOB PRIMARY KEY, file TEXT, line INTEGER) WITHOUT ROWID;"
             "CREATE TABLE lines (file TEXT, line INTEGER, key TEXT, now INTEGER, PRIMARY KEY (file, line))"
             " WITHOUT ROWID"
         )
@@ -131,16 +143,17 @@ class Known(OnDisk):
                 raise JournalError(
                     f"{path} tells of events that {entry.to} took, and this is {place}: name another receipt"
                 )
-            self._database.execute("INSERT OR IGNORE INTO sent VALUES (?)", (entry.event_id.bytes,))
+            sent = entry.event_id.bytes, entry.file, entry.line
+            self._database.execute("INSERT OR IGNORE INTO sent VALUES (?, ?, ?)", sent)
             self.sent += 1
             self.open += not (entry.told and entry.told.outcome.final)
         else:
             self._keep(entry, now=False)
 
-    def was_sent(self, event: UUID) -> bool:
-        """Tell whether an event was sent."""
-        found = self._database.execute("SELECT 1 FROM sent WHERE id = ?", (event.bytes,))
-        return found.fetchone() is not None
+    def sent_from(self, event: UUID) -> tuple[str, int] | None:
+        """Return the file from which an event was sent, and its line there; none if it was not."""
+        found = self._database.execute("SELECT file, line FROM sent WHERE id = ?", (event.bytes,)).fetchone()
+        return found and (found[0], found[1])
 
     def is_new(self, entry: Entry) -> bool:
         """Tell whether a record that is not sent was not told as such yet; from now on it is."""
@@ -185,10 +198,10 @@ class Receipt:
         self._file = journal.locked(path, "another process is publishing with this receipt")
         try:
             self.known = Known(path, place)
+            _mend(self._file)
         except BaseException:
             self._file.close()
             raise
-        _mend(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -196,14 +209,15 @@ class Receipt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        _drop(self._file)
 
     def write(self, told: Iterable[Entry]) -> None:
         """Add what became of some records, unless that is told already; it is on disk when this returns."""
         fresh = [one for one in told if one.status is Status.SENT or self.known.is_new(one)]
         if fresh:
-            self._file.write(b"".join(entry.written() for entry in fresh))
-            _sync(self._file)
+            with _named(self.path):
+                self._file.write(b"".join(entry.written() for entry in fresh))
+                _sync(self._file)
 
     def finish(self, file: str) -> None:
         """Drop what an earlier run told of records that were not sent, where the file was mended since."""
@@ -215,14 +229,36 @@ class Receipt:
         half = self.path.with_name(f"{self.path.name}.half")
         half.unlink(missing_ok=True)
         file = journal.locked(half, "another process is writing it")
-        for entry in entries(self.path):
-            if (kept := renewed(entry)) is not None:
-                file.write(kept.written())
-        _sync(file)
-        # Locked before it takes the place, so that nobody gets in between.
-        half.replace(self.path)
+        try:
+            with _named(half):
+                for entry in entries(self.path):
+                    if (kept := renewed(entry)) is not None:
+                        file.write(kept.written())
+                _sync(file)
+            # Locked before it takes the place, so that nobody gets in between.
+            half.replace(self.path)
+        except BaseException:
+            _drop(file)
+            half.unlink()
+            raise
         self._file.close()
         self._file = file
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have a failure to write say which file it was: a disk that is full does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _drop(file: IO[bytes]) -> None:
+    """Close a file; what it still holds for a disk that is full has no other place to go."""
+    with suppress(OSError):
+        file.close()
 
 
 def _sync(file: IO[bytes]) -> None:
@@ -232,15 +268,7 @@ def _sync(file: IO[bytes]) -> None:
 
 def _mend(file: IO[bytes]) -> None:
     """Drop a last line that a crash cut in two: what it tells of is done once more."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        begin = max(0, end - 2**16)
-        file.seek(begin)
-        if (at := file.read(end - begin).rfind(b"\n")) >= 0:
-            begin += at + 1
-            break
-        end = begin
-    else:
-        begin = 0
+    begin = max(0, file.seek(0, os.SEEK_END) - _LONGEST)
     file.seek(begin)
+    file.seek(begin + file.read().rfind(b"\n") + 1)
     file.truncate()

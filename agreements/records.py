@@ -91,7 +91,9 @@ def format_of(path: Path, name: str) -> Format:
     if (found := (known | tables).get(Path(name).suffix.lower())) is not None:
         return found
     with texts.opened(path, "\n") as text:
-        first = next((line for _, line in texts.lines(text) if line.strip()), "")
+        # Of a file that is one long line the beginning tells enough.
+        pieces = iter(lambda: text.readline(texts.LONGEST), "")
+        first = next((piece for piece in pieces if piece.strip()), "")
     if not first.lstrip().startswith(("{", "[")):
         return Format.CSV
     try:

@@ -3,6 +3,7 @@
 import errno
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,9 @@ class FakeSys:
 
         def isatty(self) -> bool:
             return self.there
+
+        def write(self, text: str) -> int:
+            return sys.stderr.write(text)
 
     stdin = stdout = Terminal()
 

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +14,13 @@ from uuid import UUID
 
 import pytest
 from azure.servicebus.exceptions import ServiceBusAuthorizationError, ServiceBusError
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from agreements import toolbox
-from agreements.cli import following
+from agreements.cli import following, talk
 from agreements.cli.app import app
+from agreements.cli.applying import progress
 from agreements.errors import BusyError, DeploymentError
 from agreements.messages import ParkedMessage, Place
 from agreements.outcome_events import Ending
@@ -177,6 +181,7 @@ def test_a_table_says_how_it_was_read(shell: Shell) -> None:
     ("arguments", "told"),
     [
         (["nowhere.csv"], "nowhere.csv: No such file or directory"),
+        (["."], ".: Is a directory"),
         (["a.jsonl", "a.jsonl"], "a file is given twice"),
         (["a.jsonl", "sub/a.jsonl", "--receipt", "r"], "two files of one name need a receipt each"),
         (["-"], "standard input has no name to put a receipt beside: say --receipt FILE"),
@@ -200,6 +205,38 @@ def test_a_wrong_call_is_told(shell: Shell, arguments: list[str], told: str) -> 
     result = shell.publish(*arguments)
     assert (result.exit_code, shell.queue.batches) == (2, [])
     assert told in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_what_is_said_stands_above_the_bar(shell: Shell) -> None:
+    """On a terminal it has a line of its own, not the end of the one that shows how far it is."""
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=80)
+    shell.patch.setattr("agreements.cli.applying.Console", lambda **_: terminal)
+    with progress(3):
+        talk.say("a [word]")
+    [line] = [line for line in screen.getvalue().splitlines() if "word" in line]
+    assert line.endswith("a [word]")
+    assert "messages" not in line.split("\x1b[2K")[-1]
+
+
+def test_a_pipe_is_read_once(shell: Shell) -> None:
+    """What can be read only once is kept meanwhile, as standard input is: a shell's ``<(command)``."""
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor() as beside:
+        beside.submit(Path("pipe").write_text, Path("good.jsonl").read_text())
+        result = shell.publish("pipe")
+    assert (result.exit_code, len(shell.queue.ids)) == (0, 2)
+
+
+def test_a_name_that_is_no_text_is_told_as_one(shell: Shell) -> None:
+    """Of a file from another age; its receipt can be written, and read."""
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    Path("good.jsonl").rename(name)
+    assert shell.publish(name).exit_code == 0
+    assert [line["file"] for line in lines(f"{name}.receipt.jsonl")] == [
+        "caf\N{REPLACEMENT CHARACTER}.jsonl"
+    ] * 2
+    assert json.loads(shell.publish(name).stdout)["sentBefore"] == 2
 
 
 def test_a_file_that_breaks_off_sends_nothing(shell: Shell) -> None:
@@ -289,11 +326,12 @@ def test_one_receipt_may_serve_several_files(shell: Shell) -> None:
     assert [line["file"] for line in lines("r")] == ["good.jsonl", "good.jsonl", "b.jsonl"]
 
 
-def test_a_receipt_that_is_none_is_refused(shell: Shell) -> None:
-    """A file of somebody's is not written over."""
-    Path("r").write_text("Zoraida\n")
+@pytest.mark.parametrize("text", ["Zoraida\n", "Zoraida"])
+def test_a_receipt_that_is_none_is_refused(shell: Shell, text: str) -> None:
+    """A file of somebody's is not written over, also where its last line has no end."""
+    Path("r").write_text(text)
     result = shell.publish("good.jsonl", "--receipt", "r")
-    assert (result.exit_code, Path("r").read_text()) == (5, "Zoraida\n")
+    assert (result.exit_code, Path("r").read_text(), shell.queue.batches) == (5, text, [])
     assert "r, line 1: not a line of a receipt" in result.stderr
 
 
@@ -363,6 +401,26 @@ def test_waiting_survives_what_passes(shell: Shell, failures: int, code: int) ->
     assert "ServiceBusError: looking again in 1 s" in result.stderr
     assert code == 0 or sum(slept) == 600
     assert lines("good.jsonl.receipt.jsonl")[0]["told"]["outcome"] == "confirmed"
+
+
+def test_waiting_for_what_passes_can_be_ended(shell: Shell) -> None:
+    """Ctrl-C is heard also between looks that fail, which are minutes apart."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 9:
+            signal.raise_signal(signal.SIGINT)
+
+    def fail(_: Place, __: int = 1) -> object:
+        raise ServiceBusError("busy")
+
+    shell.patch.setattr("agreements.cli.following.time.sleep", sleep)
+    shell.patch.setattr(shell.store, "highest", lambda _: 0)
+    shell.patch.setattr(shell.store, "peek", fail)
+    result = shell.publish("good.jsonl", "--wait")
+    assert (result.exit_code, len(slept)) == (4, 9)
+    assert json.loads(result.stdout.splitlines()[1])["underWay"] == 2
 
 
 def test_a_subscription_out_of_reach_is_told(shell: Shell) -> None:
@@ -483,6 +541,7 @@ def test_a_table_goes_to_a_new_file(shell: Shell) -> None:
     ("arguments", "code", "told"),
     [
         (["nowhere"], 2, "nowhere: No such file or directory"),
+        (["."], 2, ".: Is a directory"),
         (["-", "--outcomes", "-"], 2, "standard input can be read once"),
         (["good.jsonl", "--outcomes", "nowhere"], 2, "nowhere: No such file or directory"),
         (["e.csv", "--no-peek"], 3, ""),

@@ -179,6 +179,22 @@ def test_files_that_are_published_together_send_a_record_once(desk: Desk) -> Non
     ]
 
 
+def test_a_receipt_tells_of_each_file_that_shares_it(desk: Desk) -> None:
+    """Also where a later run finds a record of another file that was sent: it names file and line, once."""
+    one, two, publisher = desk.file([row(1)]), desk.file([BAD, row(1), row(2)], "b.jsonl"), FakePublisher()
+    desk(one, publisher=publisher)
+    desk.receipt(one).rename(desk.receipt(two))
+    for _ in range(2):
+        desk(two, publisher=publisher)
+    assert len(publisher.ids) == 2
+    assert [(told.file, told.line, told.status, told.first_file) for told in desk.lines(two)] == [
+        ("a.jsonl", 1, Status.SENT, None),
+        ("b.jsonl", 1, Status.REFUSED, None),
+        ("b.jsonl", 2, Status.REPEATED, "a.jsonl"),
+        ("b.jsonl", 3, Status.SENT, None),
+    ]
+
+
 @settings(deadline=None)  # each example writes files
 @given(
     st.lists(st.sampled_from("gggbr"), min_size=1, max_size=60),

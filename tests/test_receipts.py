@@ -1,3 +1,4 @@
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,17 @@ def test_a_receipt_is_read_again(path: Path) -> None:
     assert list(entries(path)) == told
     assert path.stat().st_mode & 0o777 == 0o600
     with Receipt(path, PLACE) as receipt:
-        assert [receipt.known.was_sent(UUID(int=number)) for number in (2, 3)] == [True, False]
+        assert [receipt.known.sent_from(UUID(int=number)) for number in (2, 3)] == [("a.csv", 2), None]
         assert (receipt.known.sent, receipt.known.open) == (1, 1)
         receipt.write(told[1:])
         receipt.write([])
     assert len(path.read_bytes().splitlines()) == 3
 
 
-@pytest.mark.parametrize("torn", [b'{"file":"a.csv","li', b"x" * 200_000])
+@pytest.mark.parametrize(
+    "torn",
+    [b'{"file":"a.csv","li', b'{"fi', b'{"file":' + b"x" * 200_000, b'{"file":"a.cs\0\0', b"\0" * 4096],
+)
 def test_a_torn_line_did_not_happen(path: Path, torn: bytes) -> None:
     """A line that a crash cut in two is dropped, and the next one stands alone."""
     path.write_bytes(entry(2).written() + torn)
@@ -80,7 +84,10 @@ def test_two_processes_cannot_publish_with_one_receipt(path: Path) -> None:
     assert list(entries(path)) == [entry(2), entry(3)]
 
 
-@pytest.mark.parametrize("content", [b"what\n", b"{}\n", b"Zoraida,Quintanilla\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"what\n", b"{}\n", b"Zoraida,Quintanilla\n", b"Zoraida", b'{"file":' + b"x" * 2**18, b"\xef\xbb\xbf{}"],
+)
 def test_what_is_no_receipt_is_refused(path: Path, content: bytes) -> None:
     """A file of somebody's is not written over, and nothing of it shown; it can be opened again after."""
     path.write_bytes(entry(2).written() + content)
@@ -96,7 +103,7 @@ def test_the_receipt_of_another_queue_is_refused(path: Path) -> None:
     path.write_bytes(entry(2).written())
     with pytest.raises(JournalError, match=f"tells of events that {PLACE} took, and this is there/q"):
         Receipt(path, "there/q")
-    assert Known(path, None).was_sent(UUID(int=2))
+    assert Known(path, None).sent_from(UUID(int=2))
 
 
 def test_a_mended_file_leaves_nothing_of_its_faults(path: Path) -> None:
@@ -129,6 +136,27 @@ def test_outcomes_are_written_into_a_receipt(path: Path) -> None:
         receipt.renew(lambda one: one.model_copy(update={"told": TOLD}) if one.event_id else one)
     assert [one.told for one in entries(path)] == [TOLD, None]
     assert Known(path, PLACE).open == 0
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_is_full_is_told_by_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receipt stays as it was, nothing is left beside it, and it can be opened again."""
+    with Receipt(path, PLACE) as receipt:
+        receipt.write([entry(2)])
+        monkeypatch.setattr("agreements.receipts.os.fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            receipt.renew(lambda one: one)
+        assert caught.value.filename == f"{path}.half"
+        with pytest.raises(OSError, match="No space left") as caught:
+            receipt.write([entry(3)])
+        assert caught.value.filename == str(path)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    monkeypatch.undo()
+    with Receipt(path, PLACE) as receipt:
+        assert receipt.known.sent_from(UUID(int=2))
 
 
 def test_what_was_met_first_is_remembered() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from agreements import columns, events
+from agreements import columns, events, texts
 from agreements.columns import ColumnsError
 from agreements.records import Format, Reading, Record, format_of, read
 from agreements.tables import Layout, Told
@@ -339,6 +339,16 @@ def test_the_format_is_told(tmp_path: Path, name: str, text: str, expected: Form
     """By the extension, else by how the file begins."""
     (tmp_path / "f").write_text(text)
     assert format_of(tmp_path / "f", name) is expected
+
+
+def test_the_format_of_one_long_line_is_told(tmp_path: Path) -> None:
+    """A program writes an array of many events without a line break."""
+    path, blank = tmp_path / "file", " " * texts.LONGEST
+    found = []
+    for text in (f"[{blank}]", f'\n{{"a": "{blank}"}}', "a," * texts.LONGEST):
+        path.write_text(text)
+        found.append(format_of(path, "-"))
+    assert found == [Format.JSON, Format.JSON, Format.CSV]
 
 
 def test_every_reason_of_the_layout_is_met(desk: Desk) -> None:

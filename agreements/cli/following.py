@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -31,7 +31,7 @@ _RECORDED = (Ending.CONFIRMED, Ending.RECOVERED, Ending.DUPLICATE)
 _LOOK_SECONDS = 1.0
 _TELL_SECONDS = 10.0
 # Between looks that fail: ten minutes in all, beside what the SDK itself tries.
-_PAUSES = (1.0, 5.0, 24.0, 30.0, *[60.0] * 9)
+_PAUSES = (1, 5, 24, 30, *[60] * 9)
 
 
 def seconds(text: str | None) -> float:
@@ -98,12 +98,11 @@ def shown(tally: Counter[Ending | None]) -> dict[str, int]:
 def follow(following: Following, at_most: float) -> Counter[Ending | None]:
     """Look again and again until all have ended; return how they stand, then or when it is too long."""
     until, told_at, last = monotonic() + at_most, float("-inf"), -1
-    tally = _look(following)
     with (
         output.stopping("no longer following: what is under way goes on by itself") as stopping,
-        progress(tally.total()) as ended,
+        progress(following.book.tally().total()) as ended,
     ):
-        done = 0
+        done, tally = 0, _look(following, stopping)
         while True:
             left = under_way(tally)
             ended(tally.total() - left - done)
@@ -115,17 +114,20 @@ def follow(following: Following, at_most: float) -> Counter[Ending | None]:
             if over:
                 return tally
             time.sleep(_LOOK_SECONDS)
-            tally = _look(following)
+            tally = _look(following, stopping)
 
 
-def _look(following: Following) -> Counter[Ending | None]:
+def _look(following: Following, stopping: Callable[[], bool]) -> Counter[Ending | None]:
     """Look once more; what fails may pass, and what was heard by then is not lost."""
     for wait in _PAUSES:
         try:
             return following()
         except ServiceBusError as error:
-            talk.say(f"{type(error).__name__}: looking again in {wait:.0f} s")
-            time.sleep(wait)
+            talk.say(f"{type(error).__name__}: looking again in {wait} s")
+        for _ in range(wait):
+            if stopping():
+                return following.book.tally()
+            time.sleep(1.0)
     return following()
 
 

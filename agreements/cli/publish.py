@@ -73,8 +73,11 @@ def publish(
     was mended and is given again. At most one batch is sent twice, after a crash, which the app finds on
     record: nothing is confirmed twice. Ctrl-C ends the run after the batch in hand; the same command goes on.
 
-    Standard input is kept in a temporary file meanwhile, for its owner alone. To send a file once more, for
-    example to another namespace, name another receipt.
+    Events are sent in the order of the records, and confirmed side by side: two acceptances of one customer
+    may be recorded in either order, so publish the later one when the first has ended.
+
+    Standard input or a pipe is kept in a temporary file meanwhile, for its owner alone. To send a file once
+    more, for example to another namespace, name another receipt.
 
     --wait learns what became of each event from the outcome events on the topic OUTCOMES_TOPIC: it looks into
     a subscription, takes nothing from it, and writes what it finds into the receipt.
@@ -103,7 +106,7 @@ def publish(
         ]
         if dry_run:
             found = [
-                File(name=file.name, reading=reading, known=Known(path, None))
+                File(name=sources.name_of(file), reading=reading, known=Known(path, None))
                 for file, reading, path in zip(files, readings, paths, strict=True)
             ]
             counted = _check(found, Seen())
@@ -125,12 +128,12 @@ def _receipts(files: Sequence[Path], given: Path | None, *, needed: bool) -> lis
     if len({str(file) for file in files}) < len(files):
         raise typer.BadParameter("a file is given twice")
     if given is not None:
-        if len({file.name for file in files}) < len(files):
+        if len({sources.name_of(file) for file in files}) < len(files):
             raise typer.BadParameter("two files of one name need a receipt each", param_hint="--receipt")
         return [given] * len(files)
     if needed and any(str(file) == "-" for file in files):
         raise typer.BadParameter("standard input has no name to put a receipt beside: say --receipt FILE")
-    return [file.with_name(f"{file.name}.receipt.jsonl") for file in files]
+    return [sources.receipt_of(file) for file in files]
 
 
 def _check(files: Sequence[File], seen: Seen) -> Counter[Fate]:
@@ -166,7 +169,7 @@ def _publish(
     receipts = {path: opened.enter_context(Receipt(path, place)) for path in dict.fromkeys(paths)}
     watch = _watch(given, wish, receipts.values(), opened)
     files = [
-        File(name=name.name, reading=reading, known=receipts[path].known)
+        File(name=sources.name_of(name), reading=reading, known=receipts[path].known)
         for name, reading, path in zip(names, readings, paths, strict=True)
     ]
     seen = Seen()

@@ -89,7 +89,7 @@ def _read(
     file: Path, opened: ExitStack, given_as: Format | None, by_hand: Sequence[str], delimiter: str | None
 ) -> Read:
     """Return what reads the records: from the receipt, where there is one."""
-    beside = file.with_name(f"{file.name}.receipt.jsonl")
+    beside = sources.receipt_of(file)
     at = opened.enter_context(sources.local(file))
     try:
         if evidence.is_receipt(at):
@@ -101,7 +101,8 @@ def _read(
         return lambda: entries(beside)
     talk.say(f"{file} is no receipt: which of its events were sent is not known")
     reading = sources.reading(file, at, given_as, by_hand, delimiter)
-    published, seen = File(name=file.name, reading=reading, known=Known(beside, None)), Seen()
+    name, seen = sources.name_of(file), Seen()
+    published = File(name=name, reading=reading, known=Known(beside, None))
     return lambda: evidence.entries_of(published, seen)
 
 

@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -35,14 +35,26 @@ Delimiter = Annotated[
 _STANDARD_INPUT = "-"
 
 
+def name_of(path: Path) -> str:
+    """Return what people and receipts call a file: its name, also where that is no text."""
+    return output.plain(path.name)
+
+
+def receipt_of(path: Path) -> Path:
+    """Return where the receipt of a file is, unless a person says otherwise."""
+    return Path(f"{path}.receipt.jsonl")
+
+
 @contextmanager
 def local(path: Path) -> Iterator[Path]:
-    """Lend a file that can be read twice: standard input is kept in one that is gone at the end."""
-    if str(path) != _STANDARD_INPUT:
+    """Lend a file that can be read twice: standard input or a pipe is kept in one that is gone at the end."""
+    standard = str(path) == _STANDARD_INPUT
+    if not standard and not path.is_fifo():
         yield path
         return
     with tempfile.NamedTemporaryFile(prefix="agreements-") as kept:
-        shutil.copyfileobj(sys.stdin.buffer, kept)
+        with nullcontext(sys.stdin.buffer) if standard else path.open("rb") as given:
+            shutil.copyfileobj(given, kept)
         kept.flush()
         yield Path(kept.name)
 

@@ -16,7 +16,8 @@ def plain(value: object) -> str:
 
 def say(text: str = "") -> None:
     """Say a line or more, never folded, so that a command or an address can be copied whole."""
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False).print(_lines(text))
+    # Not by a console of its own: beside a progress bar it would write into its line.
+    sys.stderr.write(f"{_lines(text)}\n")
 
 
 def _lines(text: str) -> str:
