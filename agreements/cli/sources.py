@@ -37,7 +37,7 @@ _STANDARD_INPUT = "-"
 
 def name_of(path: Path) -> str:
     """Return what people and receipts call a file: its name, also where that is no text."""
-    return output.plain(path.name)
+    return talk.plain(path.name)
 
 
 def receipt_of(path: Path) -> Path:
