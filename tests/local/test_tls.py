@@ -76,7 +76,7 @@ def test_a_program_waits_while_another_issues(tmp_path: Path) -> None:
 
 
 def test_the_end_waits_neither_for_a_slow_answer_nor_for_an_idle_client(tmp_path: Path) -> None:
-    """Leaving takes much less than a minute while one client is answered slowly and another keeps its line."""
+    """Leaving takes far less than a minute while one client is answered slowly and another keeps its line."""
 
     async def scenario() -> float:
         asked = asyncio.Event()
