@@ -365,7 +365,9 @@ def test_properties_that_cannot_be_leave_the_lock(
     assert namespace.source("q").count() == 0
 
 
-@pytest.mark.parametrize("address", ["q", "Q/", "amqps://localhost/q", "amqps://localhost:5672/Q"])
+@pytest.mark.parametrize(
+    "address", ["q", "Q/", "amqps://localhost/q", "amqps://localhost:5672/Q", "amqps://[x/q"]
+)
 def test_addresses_are_paths_or_uris_in_any_case(port: int, address: str) -> None:
     """The SDKs name entities in different ways; all lead to the queue."""
     with connect(port) as client:
