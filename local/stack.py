@@ -19,7 +19,8 @@ from local.sign_in import Credential
 from local.surroundings import surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
-_START_SECONDS = 30.0
+# One that cannot start ends by itself, and is noticed at once: this is for a machine with much else to do.
+_START_SECONDS = 120.0
 _END_SECONDS = 1.0
 # A part that ends by itself without having answered, or sooner than this after its start, is not worth a
 # third try; one that somebody killed is, however often.

@@ -296,9 +296,15 @@ def test_without_a_stack_there_is_advice(module: str, tmp_path: Path) -> None:
         "REQUESTS_CA_BUNDLE": "/dev/null",
     }
     ready_file.write_text(json.dumps({"environment": environment}))
-    left_behind = run(module, given, "--ready-file", str(ready_file))
-    assert left_behind.returncode == 1
-    assert "Traceback" not in left_behind.stderr
+    gone = run(module, given, "--ready-file", str(ready_file))
+    assert gone.returncode == 1
+    assert "Traceback" not in gone.stderr
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    ready_file.write_text(json.dumps({"environment": environment, "pids": {"service_bus": ended.pid}}))
+    killed = run(module, given, "--ready-file", str(ready_file))
+    assert (killed.returncode, killed.stderr.count("\n")) == (1, 1)
+    assert killed.stderr == f"the stack that wrote {ready_file} was killed: start another one with make run\n"
 
 
 def test_partner_center_is_as_it_was_chosen(tmp_path: Path) -> None:
