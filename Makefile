@@ -44,7 +44,7 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
 conformance: $(VENV) $(NODE_MODULES) $(TOOLS) ## Three SDKs and a tool by others against the local Service Bus, the contract in JavaScript (needs Node 20)
-	@$(BIN)/pytest --numprocesses 3 --dist loadgroup tests/conformance/promises.py tests/conformance/tools.py \
+	@$(BIN)/pytest --numprocesses 6 --dist loadgroup tests/conformance/promises.py tests/conformance/tools.py \
 		tests/conformance/contract.py tests/conformance/subscriber.py $(ARGS)
 
 chaos: $(VENV) ## Thousands of events under faults and kills, and an audit (CHAOS_EVENTS, CHAOS_KILLS, CHAOS_SEED)

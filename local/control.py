@@ -19,7 +19,7 @@ type Steered = Literal[
     "SERVICE_BUS_CONTROL_URL",
 ]
 
-_SECONDS = 5.0
+_SECONDS = 30.0
 
 
 def set_faults(environment: Mapping[str, str], rules: object, part: Steered = "PARTNER_CENTER_URL") -> None:

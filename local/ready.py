@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,21 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 def read(file: Path) -> dict[str, str]:
     """Return the environment of the running stack; exit with advice when there is none."""
     try:
-        environment: dict[str, str] = json.loads(file.read_bytes())["environment"]
+        told = json.loads(file.read_bytes())
     except FileNotFoundError:
         sys.exit(f"no stack is running ({file} does not exist): start one with make run")
+    parts = told.get("pids", {}).values()
+    if parts and not any(map(_runs, parts)):
+        sys.exit(f"the stack that wrote {file} was killed: start another one with make run")
+    environment: dict[str, str] = told["environment"]
     return environment
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        pass
+    return True

@@ -109,8 +109,9 @@ def _seeded(registration: Registration) -> Secrets:
 def _app_certificate(folder: Path) -> Path:
     """Return the app's certificate with its private key, in PEM, made when there is none."""
     file = folder / "app-certificate.pem"
-    if not file.exists():
-        rsa = trustme.KeyType.RSA
-        made = trustme.CA(key_type=rsa).issue_cert("agreements.example", key_type=rsa)
-        tls.write(file, [made.private_key_pem.bytes(), made.cert_chain_pems[0].bytes()], mode=0o600)
+    with tls.alone(folder):
+        if not file.exists():
+            rsa = trustme.KeyType.RSA
+            made = trustme.CA(key_type=rsa).issue_cert("agreements.example", key_type=rsa)
+            tls.write(file, [made.private_key_pem.bytes(), made.cert_chain_pems[0].bytes()], mode=0o600)
     return file

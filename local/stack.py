@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from local.sign_in import Credential
 from local.surroundings import surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
-_START_SECONDS = 30.0
+# One that cannot start ends by itself, and is noticed at once: this is for a machine with much else to do.
+_START_SECONDS = 120.0
 _END_SECONDS = 1.0
 # A part that ends by itself without having answered, or sooner than this after its start, is not worth a
 # third try; one that somebody killed is, however often.
@@ -149,10 +151,18 @@ def _with_short_locks(folder: Path) -> Path:
     entities = json.loads((ROOT / "infra" / "service-bus.json").read_bytes())
     for queue in entities["queues"]:
         queue["properties"]["lockDuration"] = "PT10S"
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "service-bus.json"
-    file.write_text(json.dumps(entities, indent=2))
+    _write(file, json.dumps(entities, indent=2))
     return file
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that only its owner reads, and rename it into place: nobody ever sees half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    number, half = tempfile.mkstemp(prefix=file.name, dir=file.parent)
+    with os.fdopen(number, "w") as opened:
+        opened.write(text)
+    Path(half).replace(file)
 
 
 class Stack:
@@ -241,12 +251,7 @@ class Stack:
         if self._ready_file is None:
             return
         pids = {part.name: part.process.pid for part in self._parts if part.process}
-        self._ready_file.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed into place, so that a reader never sees half of it.
-        half = self._ready_file.with_suffix(".half")
-        half.touch(mode=0o600)
-        half.write_text(json.dumps({"environment": self.environment, "pids": pids}, indent=2) + "\n")
-        half.replace(self._ready_file)
+        _write(self._ready_file, json.dumps({"environment": self.environment, "pids": pids}, indent=2) + "\n")
 
     async def _end(self) -> None:
         # First the one that leans on the others, which would be heard complaining otherwise.

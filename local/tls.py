@@ -1,10 +1,12 @@
 """Real TLS for the stand-ins: a throw-away certificate authority, and https on this machine alone."""
 
 import asyncio
+import fcntl
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +35,27 @@ def identity(directory: Path) -> Identity:
     world. The authority's own key is never written: it signs one certificate, for localhost, and is gone.
     """
     bundle, server = directory / "ca-bundle.pem", directory / "localhost.pem"
-    if not (bundle.exists() and server.exists()):
-        directory.mkdir(parents=True, exist_ok=True)
-        _issue(bundle, server)
+    with alone(directory):
+        if not (bundle.exists() and server.exists()):
+            _issue(bundle, server)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(server)
     return Identity(context, bundle)
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Keep other programs out of a directory, which is made, while the block looks for a file and makes it.
+
+    Two that issue at once would leave a server that nobody believes.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def _issue(bundle: Path, server: Path) -> None:

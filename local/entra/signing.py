@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import RSAAlgorithm
 
-from local.tls import write
+from local.tls import alone, write
 
 _ALGORITHM = "RS256"
 _KEY_ID = "this-machine"
@@ -32,12 +32,13 @@ class SigningKey:
     def kept_in(cls, directory: Path) -> Self:
         """Read the key kept in ``directory``, making it when there is none: tokens outlive a restart."""
         file = directory / "entra-signing-key.pem"
-        if file.exists():
-            return cls(cast("RSAPrivateKey", load_pem_private_key(file.read_bytes(), None)))
-        made = cls()
-        pem = made._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write(file, [pem], mode=0o600)
-        return made
+        with alone(directory):
+            if not file.exists():
+                made = generate_private_key(public_exponent=65537, key_size=2048)
+                write(
+                    file, [made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())], mode=0o600
+                )
+        return cls(cast("RSAPrivateKey", load_pem_private_key(file.read_bytes(), None)))
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """Return a JWT that says this."""

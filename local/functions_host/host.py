@@ -18,7 +18,7 @@ from local.functions_host.timers import Timer
 from local.functions_host.triggers import QueueTrigger, TimerTrigger
 from local.functions_host.worker_process import Worker
 
-_OPEN_SECONDS = 15.0
+_OPEN_SECONDS = 60.0
 _DRAIN_SECONDS = 10.0
 # How long the SDK blocks a connection's writes while it waits for something to read: the longest that a
 # settlement may have to wait for a receive that finds nothing.

@@ -99,9 +99,10 @@ class WorkerProcess:
     async def _read(self, frames: AsyncIterator[dict[str, Any]]) -> str:
         """Hand over answers until there are no more; return how the process ended."""
         async for said in frames:
-            if said["call"] in self._waiting:
-                failure = said["failure"]
-                self._waiting[said["call"]].set_result(failure and Failure(**failure))
+            answer = self._waiting.get(said["call"])
+            # A call that ran out of time in this very moment is waited for no more.
+            if answer is not None and not answer.done():
+                answer.set_result(said["failure"] and Failure(**said["failure"]))
         ending = _ending(await self._process.wait())
         self._end = Failure(f"the worker ended ({ending})", f"the worker ended ({ending}) during the call")
         for answer in self._waiting.values():

@@ -171,6 +171,8 @@ def _senders_annotations(value: bytes) -> tuple[list[bytes], float | None]:
     scheduled_for = None
     for key, item in slicing.pairs(value):
         name, _ = decoding.decode(key)
+        if not isinstance(name, str | int):
+            raise Malformed("the name of an annotation is neither text nor a number")
         if name in _BROKERS_OWN:
             continue
         kept += (key, item)

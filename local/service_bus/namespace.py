@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from local.service_bus import description
 from local.service_bus.description import InvalidEntitiesError
@@ -108,8 +107,9 @@ class Namespace:
 
 
 def path_of(address: str) -> str:
-    """Return an address without scheme, host and slashes around it."""
-    return (urlsplit(address).path if "://" in address else address).strip("/")
+    """Return an address without scheme, host and slashes around it; any text will do."""
+    _, scheme, rest = address.partition("://")
+    return (rest.partition("/")[2] if scheme else address).strip("/")
 
 
 def _subscriptions(topics: Sequence[Topic]) -> Iterator[Queue]:

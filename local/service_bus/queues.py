@@ -11,6 +11,7 @@ from types import MappingProxyType
 from local.service_bus import encoding
 from local.service_bus.entities import Clock, Entity, Entry, State
 from local.service_bus.errors import Condition, Refusal
+from local.service_bus.message import Message
 from local.service_bus.rules import Settings, check_size
 
 DEAD_LETTER_SUFFIX = "/$DeadLetterQueue"
@@ -85,6 +86,12 @@ class Queue(Entity):
             else:
                 del self._entries[entry.sequence_number]
         return entries
+
+    def copy(self, message: Message) -> None:
+        """Take a copy from the topic, whatever the status: it must not refuse what others have got."""
+        self.advance()
+        self._enqueue(message, self.clock())
+        self.changed()
 
     def admit(self, entry: Entry) -> None:
         """Take in a dead-lettered message; it keeps its number, its enqueued time and its delivery count.
@@ -236,11 +243,16 @@ class Topic(Entity):
         super().__init__(name, settings, clock)
         self.subscriptions = subscriptions
 
+    @property
+    def size(self) -> int:
+        """How many bytes of messages wait in it for their time, and in its subscriptions."""
+        return super().size + sum(subscription.size for subscription in self.subscriptions)
+
     def _activate(self, entry: Entry) -> None:
         life = entry.expires_at - entry.enqueued_at
         message = replace(entry.message, time_to_live=None if life == inf else life)
         for subscription in self.subscriptions:
-            subscription.send([message])
+            subscription.copy(message)
 
     def _expire(self, entry: Entry) -> None:
         raise AssertionError(f"message {entry.sequence_number} rests in a topic")

@@ -4,6 +4,7 @@
 """
 
 import hmac
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from math import inf
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote_plus, urlsplit
+from urllib.parse import unquote_plus
 
 import jwt
 
@@ -22,6 +23,8 @@ from local.service_bus.namespace import path_of
 POLICY, KEY = "RootManageSharedAccessKey", "SAS_KEY_VALUE"
 _SCHEME = "SharedAccessSignature "
 _AUDIENCE = "https://servicebus.azure.net"
+_SECONDS = re.compile("[0-9]{1,12}")
+_PORT = re.compile(":[0-9]*$")
 
 
 class Grant(NamedTuple):
@@ -69,19 +72,18 @@ class Authority:
 
     def _signature(self, fields: str, resource: str) -> float:
         raw = dict(part.partition("=")[::2] for part in fields.split("&"))
-        given = dict(parse_qsl(fields))
-        if not raw.keys() >= {"sr", "sig", "se", "skn"} or not given.get("se", "").isdecimal():
+        if not raw.keys() >= {"sr", "sig", "se", "skn"} or not _SECONDS.fullmatch(raw["se"]):
             raise _refused("MalformedToken: The token is missing a part.")
         digest = hmac.digest(self.key.encode(), f"{raw['sr']}\n{raw['se']}".encode(), sha256)
         if unquote_plus(raw["skn"]) != self.policy or not hmac.compare_digest(
             unquote_plus(raw["sig"]).encode(), b64encode(digest)
         ):
             raise _refused("InvalidSignature: The token has an invalid signature.")
-        if not _covers(given["sr"], resource):
+        if not _covers(unquote_plus(raw["sr"]), resource):
             raise _refused(
                 "InvalidAudience: The authorization header contains a token with a wrong audience."
             )
-        return float(given["se"])
+        return float(raw["se"])
 
 
 # Many times what any client asks for on one connection.
@@ -123,8 +125,11 @@ def _below(at: str, path: str) -> bool:
 
 
 def _covers(signed: str, resource: str) -> bool:
-    same_host = urlsplit(signed).hostname == urlsplit(resource).hostname
-    return same_host and _below(path_of(resource).lower(), path_of(signed).lower())
+    return _host(signed) == _host(resource) and _below(path_of(resource).lower(), path_of(signed).lower())
+
+
+def _host(uri: str) -> str:
+    return _PORT.sub("", uri.partition("://")[2].partition("/")[0]).lower()
 
 
 def _expiry(token: str) -> float:
@@ -135,7 +140,7 @@ def _expiry(token: str) -> float:
     audience, until = claims.get("aud"), claims.get("exp")
     if not isinstance(audience, str) or audience.rstrip("/") != _AUDIENCE:
         raise _refused("InvalidAudience: Invalid authorization token audience.")
-    if not isinstance(until, int | float):
+    if not isinstance(until, int | float) or not 0 <= until < inf:
         raise _refused("MalformedToken: The token has no expiry.")
     return until
 

@@ -318,7 +318,7 @@ NUMBERS_FOR_BOOLEANS = {("sync", "node"), ("aio", "node")}
 
 @pytest.mark.parametrize(
     ("writer", "reader"),
-    [pytest.param(*pair, marks=pytest.mark.xdist_group("node")) for pair in product(LANGUAGES, repeat=2)],
+    [pytest.param(*pair, marks=pytest.mark.xdist_group("node-0")) for pair in product(LANGUAGES, repeat=2)],
 )
 def test_properties_keep_their_types_across_languages(bus: Bus, writer: str, reader: str) -> None:
     """Each property that one client sends, another shows with the same value and type."""
@@ -404,7 +404,7 @@ def test_a_copy_in_a_subscription_is_like_any_message(bus: Bus, client: Client, 
 CHANGES = {"colour": "blue", "attempt": 2, "final": True}
 
 
-@pytest.mark.xdist_group("node")
+@pytest.mark.xdist_group("node-0")
 @pytest.mark.parametrize("how", [ABANDON, DEFER, DEAD_LETTER])
 @pytest.mark.parametrize("deferred", [False, True])
 def test_properties_change_while_settling(bus: Bus, how: Settlement, *, deferred: bool) -> None:
@@ -497,7 +497,7 @@ def test_sessions_are_refused(client: Client, queue: str) -> None:
         client.accept_session(queue)
 
 
-@pytest.mark.xdist_group("node")
+@pytest.mark.xdist_group("node-0")
 def test_rules_are_refused(bus: Bus) -> None:
     """A filter on a subscription is refused rather than ignored."""
     javascript = bus.client("node")
@@ -506,7 +506,7 @@ def test_rules_are_refused(bus: Bus) -> None:
         javascript.create_rule("topic-node", "one")
 
 
-@pytest.mark.xdist_group("node")
+@pytest.mark.xdist_group("node-0")
 def test_tls_is_served_too(tmp_path: Path) -> None:
     """Over TLS, as in Azure, the same broker answers; the Python SDK would insist on port 5671 for that."""
     identity = tls.identity(tmp_path)

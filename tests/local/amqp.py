@@ -29,7 +29,7 @@ class Client:
     """A client that says exactly what a test wants said."""
 
     def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self._received = b""

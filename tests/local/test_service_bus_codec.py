@@ -74,6 +74,13 @@ def test_broken_messages_raise_one_error(data: list[int]) -> None:
     assert list(sections(message.render(0, [])))
 
 
+def test_an_annotation_without_a_proper_name_is_refused() -> None:
+    """A name that is a list is refused as such, rather than ending the connection as a bug."""
+    annotations = encoding.mapping([encoding.EMPTY_LIST, encoding.TRUE])
+    with pytest.raises(Malformed, match="annotation"):
+        Message.parse(encoding.described(Section.ANNOTATIONS, annotations))
+
+
 @pytest.mark.parametrize(
     "data",
     [

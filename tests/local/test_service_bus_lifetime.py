@@ -12,7 +12,7 @@ from local.service_bus.performatives import Code
 from local.service_bus.watch import Patience
 from tests.local.amqp import ANONYMOUS, Client, condition, connect, port_of
 
-SOON, NEVER = 0.3, 3600.0
+SOON, NEVER = 1.0, 3600.0
 
 type Serve = Callable[..., int]
 
@@ -43,7 +43,7 @@ def test_an_idle_link_is_detached(served: Serve) -> None:
         code, detached, _ = answer
         assert (code, detached[0]) == (Code.DETACH, 1)
         assert condition(detached, 2) == "amqp:link:detach-forced"
-        assert "AmqpMessageConsumer.IdleTimerExpired: Idle timeout: 0:00:00.3" in str(detached[2])
+        assert "AmqpMessageConsumer.IdleTimerExpired: Idle timeout: 0:00:01" in str(detached[2])
         detached = client.until(Code.DETACH)
         assert detached[0] == 0
         assert "AmqpMessagePublisher.IdleTimerExpired" in str(detached[2])
@@ -59,7 +59,7 @@ def test_a_connection_without_a_link_is_closed(served: Serve, *, attached: bool)
             client.attach(0, "$cbs", receives=True)
         closed = client.expect(Code.CLOSE)
         assert condition(closed, 0) == "amqp:connection:forced"
-        assert "inactive for more than the allowed 300 milliseconds" in str(closed[0])
+        assert "inactive for more than the allowed 1000 milliseconds" in str(closed[0])
         assert client.read(1) == b""
 
 
@@ -89,7 +89,7 @@ def test_a_half_open_connection_is_closed(served: Serve) -> None:
     """Whoever connects and says nothing, or stops in the middle of the handshake, is let go."""
     port = served(first_link=SOON)
     for said in (b"", b"AMQP\x03", b"AMQP\x03\x01\x00\x00\x00\x00\x01\x00\x02"):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
             raw.sendall(said)
             while raw.recv(65536):
                 pass
@@ -100,7 +100,7 @@ def test_a_silent_client_is_noticed(served: Serve) -> None:
     port = served(peer=SOON)
     client = Client(port)
     with client.socket:
-        assert client.open(mechanism=ANONYMOUS)[4] == 150
+        assert client.open(mechanism=ANONYMOUS)[4] == 500
         closed = client.expect(Code.CLOSE)
         assert condition(closed, 0) == "amqp:connection:forced"
         assert client.read(1) == b""

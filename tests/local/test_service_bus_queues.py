@@ -356,6 +356,34 @@ def test_a_topic_gives_each_subscription_its_own(clock: Clock) -> None:
     assert [each.count() for each in subscriptions] == [0, 0]
 
 
+def test_a_topic_asks_no_subscription(clock: Clock) -> None:
+    """A disabled subscription gets its copy too: a message goes to all of them or, refused, to none."""
+    names = {"a": Status.ACTIVE, "b": Status.DISABLED, "c": Status.RECEIVE_DISABLED}
+    subscriptions = [queue(name, Settings(status=status), clock) for name, status in names.items()]
+    topic = Topic("t", Settings(), clock, subscriptions)
+    topic.send([message("now"), message("later", at=clock.now + 1)])
+    clock.now += 1
+    topic.advance()
+    assert [each.count() for each in subscriptions] == [2, 2, 2]
+
+
+def test_a_full_topic_takes_no_more_and_loses_nothing(clock: Clock) -> None:
+    """What lies in the subscriptions counts; what was taken comes at its time, however full it is then."""
+    size = message("a").size
+    subscriptions = [queue(name, Settings(max_size=size), clock) for name in "ab"]
+    topic = Topic("t", Settings(max_size=4 * size), clock, subscriptions)
+    topic.send([message("a"), message("b", at=clock.now + 1)])
+    topic.send([message("c")])
+    with pytest.raises(Refusal) as refusal:
+        topic.send([message("d")])
+    assert refusal.value.condition is Condition.QUOTA_EXCEEDED
+    clock.now += 1
+    topic.advance()
+    for subscription in subscriptions:
+        assert [lock(subscription).message.message_id for _ in range(3)] == ["a", "c", "b"]
+        assert subscription.lock() is None
+
+
 def test_a_deferred_message_waits_to_be_asked_for(make: Make, clock: Clock) -> None:
     """A deferred message is locked by its number alone, and is deferred again when its lock ends."""
     subject = make()

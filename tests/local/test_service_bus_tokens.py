@@ -41,10 +41,15 @@ def environment() -> Iterator[Mapping[str, str]]:
 
 
 def signature(
-    resource: str = QUEUE, *, until: float = NOW + 60, key: str = KEY, policy: str = POLICY, scope: str = ""
+    resource: str = QUEUE,
+    *,
+    until: float = NOW + 60,
+    key: str = KEY,
+    policy: str = POLICY,
+    scope: str | None = None,
 ) -> str:
     """Build a shared access signature as Azure documents it."""
-    signed = quote_plus(scope or resource)
+    signed = quote_plus(resource if scope is None else scope)
     digest = hmac.digest(key.encode(), f"{signed}\n{until:.0f}".encode(), sha256)
     return (
         f"SharedAccessSignature sr={signed}&sig={quote_plus(b64encode(digest))}&se={until:.0f}&skn={policy}"
@@ -82,11 +87,15 @@ def test_a_signature_for_more_covers_what_lies_below(authority: Authority) -> No
         (signature(scope="sb://contoso/orders"), "InvalidAudience"),
         (signature().partition("&")[0], "MalformedToken"),
         (signature().replace("se=1", "se=x"), "MalformedToken"),
+        (signature(scope=""), "InvalidAudience"),
+        (signature(scope="sb://[x"), "InvalidAudience"),
         ("SharedAccessSignature", "MalformedToken"),
         ("", "MalformedToken"),
         (web_token(exp=NOW), "ExpiredToken"),
         (web_token(aud="https://vault.azure.net"), "InvalidAudience"),
         (web_token(exp=None), "MalformedToken"),
+        (web_token(exp=-1e300), "MalformedToken"),
+        (web_token(exp=float("nan")), "MalformedToken"),
         ("a.b.c", "MalformedToken"),
     ],
 )
