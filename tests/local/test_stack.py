@@ -145,7 +145,7 @@ def newcomer(pid: int, known: set[int]) -> int:
 
 
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
-    """The stack stays up after the last event and tells what to look at; Ctrl-C ends it and all of it, with 0."""
+    """The stack stays up after the last event and says where to look; Ctrl-C ends all of it, with 0."""
     with stack(tmp_path) as running:
         running.wait_for("read what publishers were told with make look AT=agreement-outcomes")
         running.wait_for("the stack stays up")
