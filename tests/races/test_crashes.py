@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -67,9 +68,12 @@ class Host:
             self.lines.append(line)
 
     def kill(self) -> None:
-        """Kill it at once, from whatever thread."""
+        """Kill it at once and its worker with it, as the end of a machine does, from whatever thread."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGKILL)
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, workers)):
+            os.kill(each, signal.SIGKILL)
 
     def wait(self) -> None:
         """Wait until it is dead, and all that it told is known."""
