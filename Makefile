@@ -41,7 +41,7 @@ test: $(VENV) ## Format check, lint, imports, types, tests with coverage; under 
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses auto --dist loadscope --cov --cov-report=term-missing $(ARGS)
+	@$(BIN)/pytest --numprocesses 4 --dist loadscope --cov --cov-report=term-missing $(ARGS)
 
 conformance: $(VENV) $(NODE_MODULES) $(TOOLS) ## Three SDKs and a tool by others against the local Service Bus, the contract in JavaScript (needs Node 20)
 	@$(BIN)/pytest --numprocesses 6 --dist loadgroup tests/conformance/promises.py tests/conformance/tools.py \
